@@ -1,0 +1,5 @@
+//! tiefsee runs DeepSeek models on any GPU that wgpu reaches.
+
+pub mod error;
+
+pub use error::{Error, Result};
