@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+"""Makes the golden files: what Hugging Face transformers computes with small models.
+
+    make_goldens.py --tool make_tiny_oracle.py --demo DEMO_FOLDER --out tests/golden [--only NAME]...
+
+Three families (dsv3, dsv2, dsv2lite) are made by the oracle tool, with two layers instead of its
+four to stay small, and two (odd, wide) here; every number is then computed from the saved checkpoint by transformers: float32, eager attention.
+`demo` writes demo.json: greedy answers of the demo model to problems it was never trained on.
+README.md says what each file holds.
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, DeepseekV3ForCausalLM
+
+VERSIONS = {"transformers": transformers.__version__, "torch": torch.__version__}
+TOOL_FAMILIES = ["dsv3", "dsv2", "dsv2lite"]
+TOOL_LAYERS = 2
+SEEDS = [1234, 7, 99, 2026, *range(1, 200)]
+MINIMUM_MARGIN = 0.01
+MINIMUM_ROUTE_MARGIN = 5e-4
+GREEDY_TOKENS = 8
+FAR_POSITION = 100_000
+FAR_TOKENS = 6
+DEMO_FAMILIES = ["add", "sub", "mul", "cmp", "sort", "day"]
+DEMO_PROBLEMS = 240
+DEMO_WITH_IDS = 100
+DEMO_ATTEMPTS = 200
+DEMO_SEED = 20_260_101
+
+
+# ---------------------------------------------------------------- small random models
+def odd_config():
+    """Sizes that are multiples of nothing, no YaRN, and an epsilon that differs from the latent norms'."""
+    return DeepseekV3Config(
+        vocab_size=101, hidden_size=80, intermediate_size=100, moe_intermediate_size=20, num_hidden_layers=3,
+        num_attention_heads=5, num_key_value_heads=5, q_lora_rank=36, kv_lora_rank=28, qk_nope_head_dim=12,
+        qk_rope_head_dim=6, v_head_dim=12, n_routed_experts=18, n_shared_experts=2, num_experts_per_tok=4,
+        n_group=3, topk_group=2, norm_topk_prob=True, routed_scaling_factor=1.75, first_k_dense_replace=1,
+        max_position_embeddings=4096, rms_norm_eps=1e-3, bos_token_id=0, eos_token_id=1,
+        tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 50_000.0})
+
+
+def wide_config():
+    """The head and latent sizes of the published models, everything else small."""
+    return DeepseekV3Config(
+        vocab_size=64, hidden_size=64, intermediate_size=64, moe_intermediate_size=16, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, q_lora_rank=64, kv_lora_rank=512, qk_nope_head_dim=128,
+        qk_rope_head_dim=64, v_head_dim=128, n_routed_experts=8, n_shared_experts=1, num_experts_per_tok=2,
+        n_group=4, topk_group=2, norm_topk_prob=True, routed_scaling_factor=2.5, first_k_dense_replace=1,
+        max_position_embeddings=163_840, rms_norm_eps=1e-6, bos_token_id=0, eos_token_id=1,
+        tie_word_embeddings=False,
+        rope_parameters={"rope_type": "yarn", "rope_theta": 10_000.0, "factor": 40.0, "beta_fast": 32,
+                         "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0,
+                         "original_max_position_embeddings": 4096})
+
+
+OWN_FAMILIES = {
+    "odd": {"config": odd_config, "prompt": 29},
+    "wide": {"config": wide_config, "prompt": 10},
+}
+
+
+@torch.no_grad()
+def randomise(model, generator):
+    """Weights that keep every activation near unit size and every expert in use."""
+    for name, values in [*model.named_parameters(), *model.named_buffers()]:
+        if "inv_freq" in name:
+            continue
+        noise = torch.randn(values.shape, generator=generator)
+        if name.endswith("e_score_correction_bias"):
+            values.copy_(0.08 * noise)
+        elif "norm" in name:
+            values.copy_(1 + 0.2 * noise)
+        elif "embed_tokens" in name:
+            values.copy_(0.7 * noise)
+        elif name.endswith("gate.weight"):
+            values.copy_(2.5 / math.sqrt(values.shape[-1]) * noise)
+        else:
+            values.copy_(noise / math.sqrt(values.shape[-1]))
+
+
+def make_own(name, seed, folder):
+    """Saves a random model of an own family, rounded to bfloat16; returns its prompt."""
+    family = OWN_FAMILIES[name]
+    generator = torch.Generator().manual_seed(seed)
+    model = DeepseekV3ForCausalLM(family["config"]()).float().eval()
+    randomise(model, generator)
+    model.save_pretrained(folder)
+    store_rounded(folder)
+    return torch.randint(2, model.config.vocab_size, (1, family["prompt"]), generator=generator)
+
+
+def store_rounded(folder):
+    """Rounds the checkpoint to bfloat16; the correction bias stays in float32, as in the published ones."""
+    tensors = load_file(folder / "model.safetensors")
+    for name, values in tensors.items():
+        if not name.endswith("e_score_correction_bias"):
+            tensors[name] = values.bfloat16()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["dtype"] = "bfloat16"
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_module(path, name):
+    """A Python file as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_tool(path):
+    """The oracle tool, making models of TOOL_LAYERS layers."""
+    tool = load_module(path, "oracle_tool")
+    full_size = tool.make_config
+
+    def make_config(family):
+        config = full_size(family)
+        config.num_hidden_layers = TOOL_LAYERS
+        return config
+
+    tool.make_config = make_config
+    return tool
+
+
+def make_with_tool(tool, name, seed, folder):
+    """Runs the oracle tool for one family; returns the prompt that it chose."""
+    arguments, sys.argv = sys.argv, [tool.__file__, str(folder.parent), "--family", name, "--seed", str(seed)]
+    tool.main()
+    sys.argv = arguments
+    return load_file(folder / "oracle.safetensors")["input_ids"].long()[None]
+
+
+# ---------------------------------------------------------------- what transformers computes
+def load(folder):
+    """A checkpoint in float32 with eager attention."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+@torch.no_grad()
+def full_forward(model, prompt):
+    """Logits, hidden states and expert choices of a whole prompt, and the narrowest of those choices."""
+    chosen, leads, hooks = [], [], []
+
+    def keep(router, _inputs, outputs):
+        leads.append(route_lead(router, outputs[0]))
+        chosen.append(outputs[1:])
+
+    for module in model.modules():
+        if type(module).__name__.endswith("TopkRouter"):
+            hooks.append(module.register_forward_hook(keep))
+    output = model(input_ids=prompt, output_hidden_states=True, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+
+    tensors = {"input_ids": prompt[0].int(), "logits": output.logits[0]}
+    *inputs, last = output.hidden_states
+    for layer, states in enumerate(inputs):
+        tensors[f"hidden.{layer}"] = states[0]
+    tensors["hidden.final"] = last[0]
+    for layer, (weights, experts) in enumerate(chosen):
+        ascending = experts.argsort(-1)
+        tensors[f"route.{layer}.idx"] = experts.gather(-1, ascending).int()
+        tensors[f"route.{layer}.weight"] = weights.gather(-1, ascending)
+    return tensors, min(leads)
+
+
+@torch.no_grad()
+def route_lead(router, logits):
+    """The smallest lead of a chosen expert or group over one that was left out."""
+    biased = hasattr(router, "e_score_correction_bias")
+    scores = logits.sigmoid() + router.e_score_correction_bias if biased else logits.softmax(-1)
+    lead = math.inf
+    if router.num_group > 1:
+        groups = scores.unflatten(-1, (router.num_group, -1)).topk(2 if biased else 1, -1).values.sum(-1)
+        best = groups.sort(-1, descending=True)
+        kept, dropped = best.values[:, : router.topk_group], best.values[:, router.topk_group :]
+        lead = (kept[:, -1] - dropped[:, 0]).min().item()
+        out = torch.ones_like(groups, dtype=torch.bool).scatter(-1, best.indices[:, : router.topk_group], False)
+        size = scores.shape[-1] // router.num_group
+        scores = scores.masked_fill(out.repeat_interleave(size, -1), -math.inf)
+    best = scores.topk(router.top_k + 1, -1).values
+    return min(lead, (best[:, -2] - best[:, -1]).min().item())
+
+
+@torch.no_grad()
+def stepwise_logits(model, prompt):
+    """The same logits, one token at a time through the cache."""
+    rows, cache = [], None
+    for token in prompt[0]:
+        output = model(input_ids=token[None, None], past_key_values=cache, use_cache=True)
+        cache = output.past_key_values
+        rows.append(output.logits[0, -1])
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def greedy(model, prompt):
+    """The prompt with its most likely continuation, and the smallest lead of a chosen token."""
+    ids, lead = prompt, math.inf
+    for _ in range(GREEDY_TOKENS):
+        best = model(input_ids=ids, use_cache=False).logits[0, -1].topk(2)
+        lead = min(lead, (best.values[0] - best.values[1]).item())
+        ids = torch.cat([ids, best.indices[None, :1]], 1)
+    return ids[0].int(), lead
+
+
+@torch.no_grad()
+def far_logits(model, prompt):
+    """The first tokens of the prompt as if they stood far out."""
+    positions = torch.arange(FAR_POSITION, FAR_POSITION + FAR_TOKENS)[None]
+    return model(input_ids=prompt[:, :FAR_TOKENS], position_ids=positions, use_cache=False).logits[0]
+
+
+def write_legacy_config(folder, prompt, expected):
+    """config-legacy.json: the spelling of the published files, which must mean the same."""
+    config = json.loads((folder / "config.json").read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = {"type": rope.pop("rope_type"), **rope}
+    config |= {"topk_method": "noaux_tc", "scoring_func": "sigmoid", "moe_layer_freq": 1}
+    for name in ("head_dim", "rope_interleave", "transformers_version", "pad_token_id"):
+        config.pop(name, None)
+    with tempfile.TemporaryDirectory() as other:
+        shutil.copy(folder / "model.safetensors", other)
+        (Path(other) / "config.json").write_text(json.dumps(config))
+        actual = full_forward(load(other), prompt)[0]["logits"]
+    assert torch.equal(actual, expected), "the legacy spelling means something else"
+    (folder / "config-legacy.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def record(name, seed, folder, prompt, out):
+    """Writes one family's folder, or returns False where a choice of a token or an expert is too close."""
+    model = load(folder)
+    continuation, lead = greedy(model, prompt)
+    tensors, _ = full_forward(model, prompt)
+    _, narrowest_route = full_forward(model, continuation[None].long())
+    if lead <= MINIMUM_MARGIN or narrowest_route <= MINIMUM_ROUTE_MARGIN:
+        return False
+    tensors["greedy"] = continuation
+    tensors["logits_decode"] = stepwise_logits(model, prompt)
+    target = out / name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in ("config.json", "model.safetensors"):
+        shutil.copyfile(folder / file, target / file)
+    facts = {"family": name, "seed": seed, "dtype": "float32", "attention": "eager", **VERSIONS,
+             "prompt_tokens": prompt.shape[1], "greedy_tokens": GREEDY_TOKENS, "greedy_margin_min": lead,
+             "route_margin_min": narrowest_route,
+             "decode_vs_full_max_abs": (tensors["logits_decode"] - tensors["logits"]).abs().max().item()}
+    if (folder / "oracle.safetensors").exists():
+        oracle = load_file(folder / "oracle.safetensors")
+        facts["full_vs_float64_max_abs"] = (tensors["logits"] - oracle["logits_f64"]).abs().max().item()
+        if "mtp_logits" in oracle:
+            tensors["mtp_logits"] = oracle["mtp_logits"]
+    if name == "dsv3":
+        tensors["logits_far"] = far_logits(model, prompt)
+        facts["far_position"] = FAR_POSITION
+        facts["far_vs_near_max_abs"] = (tensors["logits_far"] - tensors["logits"][:FAR_TOKENS]).abs().max().item()
+        write_legacy_config(target, prompt, tensors["logits"])
+    save_file({key: values.contiguous() for key, values in tensors.items()}, target / "golden.safetensors")
+    (target / "golden.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(json.dumps(facts), flush=True)
+    return True
+
+
+def make_family(name, tool, out):
+    """Tries seeds until neither the continuation nor the expert choices have a near tie."""
+    for seed in SEEDS:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / name
+            prompt = make_own(name, seed, folder) if name in OWN_FAMILIES else make_with_tool(tool, name, seed, folder)
+            if record(name, seed, folder, prompt, out):
+                return
+    raise SystemExit(f"{name}: every seed has a near tie")
+
+
+# ---------------------------------------------------------------- the demo model
+@torch.no_grad()
+def answer(model, prompt_ids, limit):
+    """Greedy completion through the cache: its ids and the smallest lead of a chosen token."""
+    ids, lead, cache, step = [], math.inf, None, torch.tensor([prompt_ids])
+    while len(ids) < limit:
+        output = model(input_ids=step, past_key_values=cache, use_cache=True)
+        cache = output.past_key_values
+        best = output.logits[0, -1].topk(2)
+        lead = min(lead, (best.values[0] - best.values[1]).item())
+        ids.append(best.indices[0].item())
+        if ids[-1] == model.config.eos_token_id:
+            break
+        step = best.indices[None, :1]
+    return ids, lead
+
+
+def draw_problems(recipe):
+    """Distinct held-out problems, families in turn; a family without new ones drops out."""
+    draw, families, problems, seen = random.Random(DEMO_SEED), list(DEMO_FAMILIES), [], set()
+    while len(problems) < DEMO_PROBLEMS:
+        family = families.pop(0)
+        for _ in range(DEMO_ATTEMPTS):
+            _, question, _, expected = recipe.problem(draw, family, 1.0, test=True)
+            if question not in seen:
+                seen.add(question)
+                problems.append((family, question, expected))
+                families.append(family)
+                break
+    return problems
+
+
+def make_demo(folder, out):
+    """demo.json: held-out problems with the model's answers, families in turn."""
+    recipe = load_module(folder / "train.py", "recipe")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = load(folder)
+    limit = json.loads((folder / "generation_config.json").read_text())["max_new_tokens"]
+    problems = []
+    for family, question, expected in draw_problems(recipe):
+        text = recipe.prompt_text(question)
+        turn = [{"role": "user", "content": question}]
+        assert tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False) == text
+        prompt_ids = tokenizer.encode(text, add_special_tokens=False)
+        ids, lead = answer(model, prompt_ids, limit)
+        stopped = ids[-1] == model.config.eos_token_id
+        completion = tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=False)
+        entry = {"family": family, "question": question, "expected": expected, "completion": completion,
+                 "finish": "stop" if stopped else "length", "tokens": len(ids),
+                 "correct": recipe.final(completion) == expected, "margin_min": round(lead, 5)}
+        if len(problems) < DEMO_WITH_IDS:
+            entry |= {"prompt_ids": prompt_ids, "completion_ids": ids}
+        problems.append(entry)
+        if len(problems) % 20 == 0:
+            print(f"demo: {len(problems)} problems", flush=True)
+
+    scores = {family: [p["correct"] for p in problems if p["family"] == family] for family in DEMO_FAMILIES}
+    correct = {family: [sum(score), len(score)] for family, score in scores.items()}
+    header = {"prompt": recipe.prompt_text("{question}"), "max_new_tokens": limit, "dtype": "float32",
+              "attention": "eager", **VERSIONS, "seed": DEMO_SEED, "correct": correct,
+              "correct_total": sum(map(sum, scores.values())), "total": len(problems)}
+    lines = [json.dumps(problem, ensure_ascii=False, separators=(",", ":")) for problem in problems]
+    head = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
+    (out / "demo.json").write_text(head[:-1] + ',"problems":[\n' + ",\n".join(lines) + "\n]}\n")
+    print(head)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tool", type=Path, help="make_tiny_oracle.py")
+    parser.add_argument("--demo", type=Path, help="folder of the demo model, with train.py")
+    parser.add_argument("--out", type=Path, required=True)
+    names = [*TOOL_FAMILIES, *OWN_FAMILIES, "demo"]
+    parser.add_argument("--only", action="append", choices=names, help="default: all")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(arguments.threads)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    wanted = arguments.only or names
+    tool = None
+    if set(wanted) & set(TOOL_FAMILIES):
+        tool = load_tool(arguments.tool)
+    for name in wanted:
+        if name == "demo":
+            make_demo(arguments.demo, arguments.out)
+        else:
+            make_family(name, tool, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
