@@ -2,9 +2,16 @@
 
 mod reference;
 
+use std::fs;
+use std::path::Path;
+
+use half::{bf16, f16};
 use reference::assert_close;
 use reference::golden::{FAMILIES, Golden};
 use reference::model::{Attention, Output, ReferenceModel};
+use reference::tensors::read_checkpoint;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
 /// transformers computes in f32, so its logits are off by a few times 1e-6.
 const LOGITS_TOLERANCE: f32 = 2e-4;
@@ -170,4 +177,44 @@ fn far_positions_change_nothing() {
         5e-3,
         "far and transformers",
     );
+}
+
+#[test]
+fn sharded_checkpoints_of_every_float_are_read() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reference_shards");
+    fs::create_dir_all(&folder).unwrap();
+    let values = [1.5_f32, -0.25, 0.0];
+    let shards = [
+        (
+            "one",
+            Dtype::F32,
+            values.map(|v| v.to_le_bytes().to_vec()).concat(),
+        ),
+        (
+            "two",
+            Dtype::BF16,
+            values
+                .map(|v| bf16::from_f32(v).to_le_bytes().to_vec())
+                .concat(),
+        ),
+        (
+            "three",
+            Dtype::F16,
+            values
+                .map(|v| f16::from_f32(v).to_le_bytes().to_vec())
+                .concat(),
+        ),
+    ];
+    for (name, dtype, bytes) in &shards {
+        let view = TensorView::new(*dtype, vec![3], bytes).unwrap();
+        safetensors::serialize_to_file([(name, view)], None, &folder.join(name)).unwrap();
+    }
+    let index = r#"{"weight_map": {"one": "one", "two": "two", "three": "three"}}"#;
+    fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
+
+    let tensors = read_checkpoint(&folder);
+    assert_eq!(tensors.len(), shards.len());
+    for values in tensors.values() {
+        assert_eq!(*values, [1.5, -0.25, 0.0]);
+    }
 }

@@ -16,7 +16,7 @@ pub mod golden;
 pub mod model;
 mod rope;
 mod routing;
-mod tensors;
+pub mod tensors;
 
 pub use attention::{HeadShape, LatentShape, latent_attention, naive_attention};
 pub use rope::{Yarn, rope_frequencies, rope_halves, rope_interleaved, yarn_magnitude};
