@@ -1,5 +1,7 @@
 //! tiefsee runs DeepSeek models on any GPU that wgpu reaches.
 
+pub mod checkpoint;
 pub mod error;
+pub mod formats;
 
 pub use error::{Error, Result};

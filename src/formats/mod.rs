@@ -5,6 +5,7 @@
 //! Rust file and a line in [`ALL`].
 
 mod bf16;
+mod block;
 mod f16;
 mod f32;
 mod q4_0;
@@ -29,7 +30,9 @@ pub struct Format {
     /// Neighbouring weights of a row that are packed together, a multiple of 8.
     /// Rows are padded with zeros to whole blocks.
     pub block: usize,
-    /// The buffers that hold a matrix: bytes of a block in each.
+    /// The buffers that hold a matrix: bytes of a block in each. Blocks follow each
+    /// other in row-major order without gaps; only a buffer's end may need padding to
+    /// whole words.
     pub planes: &'static [usize],
     /// Whole blocks to planes: `values: [blocks * block]` → one byte string per plane.
     pub pack: fn(values: &[f32]) -> Vec<Vec<u8>>,

@@ -1,0 +1,22 @@
+// Weight format q4_0: blocks of 32 numbers of 4 bits, from -8 (stored as 0) to 7, that
+// share one f16 scale.
+//
+//   weight_data   [rows, chunks]          eight numbers each, the first lowest
+//   weight_scale  [rows * chunks / 4 / 2]  two scales to a word
+
+@group(1) @binding(1) var<storage, read> weight_data: array<u32>;
+@group(1) @binding(2) var<storage, read> weight_scale: array<u32>;
+
+// The four lowest numbers of `word`.
+fn weight_nibbles(word: u32) -> vec4f {
+    return vec4f((vec4u(word) >> vec4u(0, 4, 8, 12)) & vec4u(15)) - 8.0;
+}
+
+// Weights 8 * chunk .. 8 * chunk + 7 of `row`.
+fn weight8(row: u32, chunk: u32) -> mat2x4f {
+    let index = row * weight.chunks + chunk;
+    let word = weight_data[index];
+    let block = index / 4;
+    let scale = half2(weight_scale[block / 2] >> (16 * (block % 2))).x;
+    return scale * mat2x4f(weight_nibbles(word), weight_nibbles(word >> 16));
+}

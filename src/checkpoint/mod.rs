@@ -1,0 +1,226 @@
+//! A model as its files: tensors by name, config.json, texts.
+//!
+//! Every number in a file is checked against the bytes that are there before it is
+//! used; nothing here knows an architecture or a device.
+
+mod config;
+mod numbers;
+mod safetensors;
+mod scope;
+mod source;
+mod tensor;
+mod unique;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::safetensors::{Location, read_header};
+use self::source::{is_plain_name, path, read_text};
+use self::unique::Unique;
+use crate::error::{Error, Result};
+
+pub use self::config::{Fields, Rope, Yarn};
+pub use self::scope::Scope;
+pub use self::source::{Embedded, Folder, Source};
+pub use self::tensor::StoredTensor;
+
+const CONFIG: &str = "config.json";
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The most bytes of a config.json.
+const LARGEST_CONFIG: u64 = 16 << 20;
+
+/// The most bytes of any other text.
+const LARGEST_TEXT: u64 = 256 << 20;
+
+/// A model folder as Hugging Face lays it out: config.json and safetensors files.
+pub struct Checkpoint {
+    source: Rc<dyn Source>,
+    config: Value,
+    /// The file that says which tensors there are.
+    contents: &'static str,
+    shards: Vec<String>,
+    tensors: BTreeMap<String, Entry>,
+}
+
+struct Entry {
+    shard: usize,
+    location: Location,
+}
+
+impl Checkpoint {
+    /// Reads config.json and the headers of the weights' files, but no weights.
+    ///
+    /// [`Error::NotFound`] when one of the files is missing, [`Error::Damaged`] or
+    /// [`Error::Unsupported`] for what is wrong in one.
+    pub async fn open(source: Rc<dyn Source>) -> Result<Self> {
+        let config = read_config(&*source).await?;
+        let mut checkpoint = Self {
+            source,
+            config,
+            contents: SINGLE,
+            shards: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        if let Some(tensors) = read_header(&*checkpoint.source, SINGLE).await? {
+            checkpoint.add_shard(SINGLE, tensors)?;
+        } else {
+            checkpoint.contents = INDEX;
+            checkpoint.read_shards().await?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// What config.json holds, an object.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// The typed fields of config.json.
+    pub fn fields(&self) -> Result<Fields<'_>> {
+        Fields::new(self.path(CONFIG), &self.config)
+    }
+
+    /// A text file of the folder; `None` when there is no such file.
+    pub async fn text(&self, file: &str) -> Result<Option<String>> {
+        read_text(&*self.source, file, LARGEST_TEXT).await
+    }
+
+    /// What messages call `file`, for errors about what is in it.
+    pub fn path(&self, file: &str) -> String {
+        path(&*self.source, file)
+    }
+
+    /// Every tensor, in the order of their names.
+    pub fn tensors(&self) -> impl Iterator<Item = StoredTensor<'_>> {
+        self.tensors
+            .iter()
+            .map(|(name, entry)| self.stored(name, entry))
+    }
+
+    /// The tensor called `name`, whatever its shape.
+    pub fn tensor(&self, name: &str) -> Option<StoredTensor<'_>> {
+        let (name, entry) = self.tensors.get_key_value(name)?;
+        Some(self.stored(name, entry))
+    }
+
+    /// The bytes of all tensors together.
+    pub fn bytes(&self) -> u64 {
+        self.tensors().map(|tensor| tensor.bytes()).sum()
+    }
+
+    /// The scope in which tensors have their full names.
+    pub fn root(&self) -> Scope<'_> {
+        Scope::new(self)
+    }
+
+    /// What messages call the file that says which tensors there are.
+    fn contents(&self) -> String {
+        self.path(self.contents)
+    }
+
+    fn stored<'c>(&'c self, name: &'c str, entry: &'c Entry) -> StoredTensor<'c> {
+        let Location {
+            dtype,
+            ref shape,
+            ref bytes,
+        } = entry.location;
+        let file = &self.shards[entry.shard];
+        StoredTensor::new(&*self.source, file, name, dtype, shape, bytes.clone())
+    }
+
+    async fn read_shards(&mut self) -> Result<()> {
+        let Index {
+            weight_map: Unique(weight_map),
+        } = self.read_index().await?;
+        let mut shards: Vec<&String> = weight_map.values().collect();
+        shards.sort();
+        shards.dedup();
+        for shard in shards {
+            if !is_plain_name(shard) {
+                let what = format!("names {shard:?}, which is no name of a file in its folder");
+                return Err(Error::damaged(self.contents(), what));
+            }
+            let Some(tensors) = read_header(&*self.source, shard).await? else {
+                return Err(Error::NotFound(format!(
+                    "{}: no such file, but {INDEX} names it",
+                    self.path(shard)
+                )));
+            };
+            self.add_shard(shard, tensors)?;
+        }
+        for (name, shard) in &weight_map {
+            let found = self
+                .tensors
+                .get(name)
+                .map(|entry| &self.shards[entry.shard]);
+            if found != Some(shard) {
+                let what = format!("has no tensor `{name}`, but {INDEX} says so");
+                return Err(Error::damaged(self.path(shard), what));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_index(&self) -> Result<Index> {
+        let Some(text) = self.text(INDEX).await? else {
+            return Err(Error::NotFound(format!(
+                "{}: neither {SINGLE} nor {INDEX} is there; {}",
+                self.source.name(),
+                a_model_folder()
+            )));
+        };
+        serde_json::from_str(&text)
+            .map_err(|error| Error::damaged(self.contents(), error.to_string()))
+    }
+
+    fn add_shard(&mut self, file: &str, tensors: BTreeMap<String, Location>) -> Result<()> {
+        for (name, location) in tensors {
+            if let Some(Entry { shard, .. }) = self.tensors.get(&name) {
+                let what = format!("has tensor `{name}`, as {} has", self.shards[*shard]);
+                return Err(Error::damaged(self.path(file), what));
+            }
+            self.tensors.insert(
+                name,
+                Entry {
+                    shard: self.shards.len(),
+                    location,
+                },
+            );
+        }
+        self.shards.push(file.to_owned());
+        Ok(())
+    }
+}
+
+/// The file that says in which shard each tensor is.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: Unique<String>,
+}
+
+async fn read_config(source: &dyn Source) -> Result<Value> {
+    let Some(text) = read_text(source, CONFIG, LARGEST_CONFIG).await? else {
+        return Err(Error::NotFound(format!(
+            "{}: {CONFIG} is missing; {}",
+            source.name(),
+            a_model_folder()
+        )));
+    };
+    let damaged = |what| Error::damaged(path(source, CONFIG), what);
+    match serde_json::from_str(&text) {
+        Ok(config @ Value::Object(_)) => Ok(config),
+        Ok(_) => Err(damaged("is not an object".to_owned())),
+        Err(error) => Err(damaged(error.to_string())),
+    }
+}
+
+fn a_model_folder() -> String {
+    format!(
+        "a model folder holds {CONFIG}, tokenizer.json, and {SINGLE} or {INDEX} with its shards"
+    )
+}

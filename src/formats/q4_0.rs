@@ -1,0 +1,72 @@
+//! Blocks of 32 numbers of 4 bits that share one scale.
+
+use half::f16;
+
+use super::Format;
+use super::block::{largest, to_scale, to_scales, whole_number};
+
+const BLOCK: usize = 32;
+
+/// The least scale that is used: 8 steps of a smaller one would be rounded along with
+/// it by half a step or more, so that packing again would give other bytes.
+const LEAST_SCALE: f32 = 1.0 / 1_048_576.0;
+
+/// 4.5 bits a weight: a block is within an eighth of its largest magnitude.
+///
+/// The weight of largest magnitude is -8 steps of the scale, which has the opposite
+/// sign, so that it is kept well and the sixteenth number is of use.
+pub static Q4_0: Format = Format {
+    name: "q4_0",
+    wgsl: include_str!("../../shaders/formats/q4_0.wgsl"),
+    block: BLOCK,
+    planes: &[BLOCK / 2, size_of::<f16>()],
+    pack,
+    unpack,
+    stored: None,
+};
+
+fn pack(values: &[f32]) -> Vec<Vec<u8>> {
+    assert_eq!(
+        values.len() % BLOCK,
+        0,
+        "{} weights are not whole blocks",
+        values.len()
+    );
+    let mut words = Vec::with_capacity(values.len() / 2);
+    let mut scales = Vec::with_capacity(values.len() / BLOCK * size_of::<f16>());
+    for block in values.chunks_exact(BLOCK) {
+        let scale = scale(block);
+        let inverse = scale.to_f32().recip();
+        for chunk in block.chunks_exact(8) {
+            let mut word = 0;
+            for (i, value) in chunk.iter().enumerate() {
+                let number = whole_number((value * inverse).clamp(-8.0, 7.0) + 8.0);
+                word |= u32::from(number & 15) << (4 * i);
+            }
+            words.extend(word.to_le_bytes());
+        }
+        scales.extend(scale.to_le_bytes());
+    }
+    vec![words, scales]
+}
+
+fn scale(block: &[f32]) -> f16 {
+    let largest = largest(block);
+    // Within 7 steps of the least scale either sign will do, and one that depends on
+    // the weights could change when they are packed again.
+    if largest.abs() < 7.5 * LEAST_SCALE {
+        to_scale(LEAST_SCALE)
+    } else {
+        to_scale(largest / -8.0)
+    }
+}
+
+fn unpack(planes: &[&[u8]]) -> Vec<f32> {
+    let blocks = planes[0].chunks_exact(BLOCK / 2).zip(to_scales(planes[1]));
+    let weights = |(block, scale): (&[u8], f32)| -> [f32; BLOCK] {
+        // The first of two neighbours is in the lower half of their byte.
+        let number = |i: usize| i16::from(block[i / 2] >> (4 * (i % 2)) & 15) - 8;
+        std::array::from_fn(|i| f32::from(number(i)) * scale)
+    };
+    blocks.flat_map(weights).collect()
+}

@@ -1,0 +1,292 @@
+//! Every weight format: packing and unpacking, and that its WGSL is valid.
+
+use half::{bf16, f16};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use tiefsee::formats::{ALL, BF16, F16, F32, Format, Q4_0, Q8_0};
+
+fn unpack(format: &Format, planes: &[Vec<u8>]) -> Vec<f32> {
+    let planes: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();
+    (format.unpack)(&planes)
+}
+
+/// Blocks that are hard on a format: each starts with what is given here, with noise
+/// of `scale` behind it.
+fn blocks() -> Vec<Vec<f32>> {
+    let mut random = Pcg64::seed_from_u64(7);
+    let mut noise = |scale: f32| (random.next_u32() as f32 / 2f32.powi(31) - 1.0) * scale;
+    let mut blocks = vec![vec![0.0; 32], vec![-0.0; 32], vec![f32::MIN_POSITIVE; 32]];
+    // From far below the least scale to far beyond the largest, in uneven steps.
+    for exponent in -500..500 {
+        let scale = 2f32.powf(exponent as f32 / 4.0);
+        blocks.push((0..32).map(|_| noise(scale)).collect());
+        blocks.push((0..32).map(|i| if i == 5 { -scale } else { 0.0 }).collect());
+        // Equal magnitudes of both signs.
+        blocks.push(
+            (0..32)
+                .map(|i| if i % 2 == 0 { scale } else { -scale })
+                .collect(),
+        );
+    }
+    for outlier in [f32::MAX, f32::MIN, 1e30, -1e9, 1e5] {
+        blocks.push(
+            (0..32)
+                .map(|i| if i == 31 { outlier } else { noise(1.0) })
+                .collect(),
+        );
+    }
+    blocks
+}
+
+fn largest(block: &[f32]) -> f32 {
+    block
+        .iter()
+        .fold(0.0, |largest, value| value.abs().max(largest))
+}
+
+#[test]
+fn names_and_sizes() {
+    for format in ALL {
+        assert_eq!(Format::named(format.name), Some(format));
+        assert_eq!(format.block % 8, 0);
+        let planes = (format.pack)(&vec![1.0; 3 * format.block]);
+        let sizes: Vec<usize> = planes.iter().map(Vec::len).collect();
+        let expected: Vec<usize> = format.planes.iter().map(|bytes| 3 * bytes).collect();
+        assert_eq!(sizes, expected, "{}", format.name);
+    }
+    assert!(Format::named("q5_0").is_none());
+    let bytes = |width| ALL.map(|format| format.row_bytes(width));
+    assert_eq!(bytes(0), [0; 5]);
+    assert_eq!(bytes(1), [32, 16, 16, 34, 18]);
+    assert_eq!(bytes(64), [256, 128, 128, 68, 36]);
+    assert_eq!(bytes(65), [288, 144, 144, 102, 54]);
+}
+
+#[test]
+fn every_f16_survives() {
+    let halves = (0..=u16::MAX).map(f16::from_bits);
+    let finite: Vec<f32> = halves
+        .filter(|half| half.is_finite())
+        .map(f16::to_f32)
+        .collect();
+    assert_same(&unpack(&F16, &(F16.pack)(&finite)), &finite);
+}
+
+#[test]
+fn every_bf16_survives() {
+    let halves = (0..=u16::MAX).map(bf16::from_bits);
+    let finite: Vec<f32> = halves
+        .filter(|half| half.is_finite())
+        .map(bf16::to_f32)
+        .collect();
+    assert_same(&unpack(&BF16, &(BF16.pack)(&finite)), &finite);
+}
+
+#[test]
+fn every_exponent_of_f32_survives() {
+    let bits = (0..=u32::MAX >> 15).map(|upper| upper << 15 | upper & 0x7fff);
+    let finite: Vec<f32> = bits
+        .map(f32::from_bits)
+        .filter(|value| value.is_finite())
+        .collect();
+    assert_same(&unpack(&F32, &(F32.pack)(&finite)), &finite);
+}
+
+/// Equal to the bit: -0 is not 0.
+fn assert_same(actual: &[f32], expected: &[f32]) {
+    let different = actual
+        .iter()
+        .zip(expected)
+        .position(|(a, b)| a.to_bits() != b.to_bits());
+    assert_eq!((different, actual.len()), (None, expected.len()));
+}
+
+#[test]
+fn halves_are_rounded_to_even_and_stay_finite() {
+    let values = [
+        1.0 + 1.0 / 2048.0,
+        1.0 + 3.0 / 2048.0,
+        65_520.0,
+        -1e30,
+        1e-9,
+        2f32.powi(-25),
+        0.0,
+    ];
+    let least = 2f32.powi(-24);
+    let expected = [1.0, 1.0 + 4.0 / 2048.0, 65_504.0, -65_504.0, 0.0, 0.0, 0.0];
+    assert_same(
+        &unpack(&F16, &(F16.pack)(&[&values[..], &[least * 1.5]].concat()))[..7],
+        &expected,
+    );
+
+    let values = [
+        1.0 + 1.0 / 256.0,
+        1.0 + 3.0 / 256.0,
+        f32::MAX,
+        f32::MIN,
+        0.0,
+        -0.0,
+        1.0,
+        2.0,
+    ];
+    let most = bf16::MAX.to_f32();
+    let expected = [1.0, 1.0 + 4.0 / 256.0, most, -most, 0.0, -0.0, 1.0, 2.0];
+    assert_same(&unpack(&BF16, &(BF16.pack)(&values)), &expected);
+}
+
+#[test]
+fn q8_0_errs_by_half_a_step() {
+    for block in blocks() {
+        let planes = (Q8_0.pack)(&block);
+        let scale = f16::from_le_bytes([planes[1][0], planes[1][1]]).to_f32();
+        let largest = largest(&block);
+        // A scale is an f16: not below 2^-17, where f16 is too coarse, nor beyond its end.
+        let exact = (largest / 127.0).clamp(2f32.powi(-17), 65_504.0);
+        assert!(
+            (scale - exact).abs() <= (exact / 2048.0).max(2f32.powi(-25)),
+            "{scale} for {exact}"
+        );
+        for (actual, expected) in unpack(&Q8_0, &planes).iter().zip(&block) {
+            let reachable = expected.clamp(-127.0 * scale, 127.0 * scale);
+            assert!(
+                (actual - reachable).abs() <= 0.5001 * scale,
+                "{actual} for {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn q4_0_errs_by_half_a_step() {
+    for block in blocks() {
+        let planes = (Q4_0.pack)(&block);
+        let scale = f16::from_le_bytes([planes[1][0], planes[1][1]]).to_f32();
+        let largest = largest(&block);
+        let exact = (largest / 8.0).clamp(2f32.powi(-20), 65_504.0);
+        assert!(
+            (scale.abs() - exact).abs() <= (exact / 2048.0).max(2f32.powi(-24)),
+            "{scale} for {exact}"
+        );
+        for (actual, expected) in unpack(&Q4_0, &planes).iter().zip(&block) {
+            let (low, high) = if scale > 0.0 {
+                (-8.0, 7.0)
+            } else {
+                (7.0, -8.0)
+            };
+            let reachable = expected.clamp(low * scale, high * scale);
+            assert!(
+                (actual - reachable).abs() <= 0.5001 * scale.abs(),
+                "{actual} for {expected}"
+            );
+        }
+        let sensible = (1e-3..65_504.0).contains(&largest);
+        let kept = unpack(&Q4_0, &planes)
+            .iter()
+            .zip(&block)
+            .any(|(actual, expected)| {
+                expected.abs() >= largest && (actual - expected).abs() <= largest / 2000.0
+            });
+        assert!(kept || !sensible, "the largest of {block:?} is lost");
+    }
+}
+
+#[test]
+fn zeros_stay_zeros() {
+    for format in ALL {
+        let zeros = vec![0.0; 4 * format.block];
+        assert!(
+            unpack(format, &(format.pack)(&zeros))
+                .iter()
+                .all(|&value| value == 0.0)
+        );
+    }
+}
+
+#[test]
+fn packing_again_changes_nothing() {
+    let values = blocks().concat();
+    for format in ALL {
+        let packed = (format.pack)(&values);
+        let unpacked = unpack(format, &packed);
+        assert_eq!(unpacked.len(), values.len());
+        assert!(
+            unpacked.iter().all(|value| value.is_finite()),
+            "{}",
+            format.name
+        );
+        let again = (format.pack)(&unpacked);
+        for (plane, (first, second)) in packed.iter().zip(&again).enumerate() {
+            let different = first.iter().zip(second).position(|(a, b)| a != b);
+            assert_eq!(different, None, "{}, plane {plane}", format.name);
+        }
+    }
+}
+
+#[test]
+fn blocks_lie_as_the_shaders_read_them() {
+    let values: Vec<f32> = (0..32).map(|i| (i % 16 - 8) as f32 * 0.5).collect();
+    let planes = (Q4_0.pack)(&values);
+    let words: Vec<u32> = planes[0]
+        .chunks(4)
+        .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
+        .collect();
+    assert_eq!(words, [0x7654_3210, 0xfedc_ba98, 0x7654_3210, 0xfedc_ba98]);
+    assert_eq!(planes[1], f16::from_f32(0.5).to_le_bytes());
+
+    let values: Vec<f32> = (0..32).map(|i| (i as f32 - 15.0) * 127.0 / 16.0).collect();
+    let planes = (Q8_0.pack)(&values);
+    assert_eq!(planes[0][..3], [-119i8, -111, -103].map(i8::cast_unsigned));
+    assert_eq!(planes[1], f16::from_f32(1.0).to_le_bytes());
+}
+
+#[test]
+fn no_packing_panics_whatever_the_weights() {
+    for format in ALL {
+        let values: Vec<f32> = [
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::from_bits(0x7fff_ffff),
+        ]
+        .into_iter()
+        .cycle()
+        .take(2 * format.block)
+        .collect();
+        assert_eq!(unpack(format, &(format.pack)(&values)).len(), values.len());
+    }
+}
+
+/// Reads every weight of a shard.
+const KERNEL: &str = "
+    @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) id: vec3u) {
+        let chunk = id.x % weight.chunks;
+        let weights = weight8(id.x / weight.chunks, chunk);
+        y[2 * id.x] = weights[0];
+        y[2 * id.x + 1] = weights[1];
+    }
+";
+
+#[test]
+fn every_format_links_with_either_half() {
+    let weight = include_str!("../shaders/lib/weight.wgsl");
+    let half = include_str!("../shaders/lib/half.wgsl");
+    let half_f16 = include_str!("../shaders/lib/half_f16.wgsl");
+    for format in ALL {
+        let baseline = [weight, half, format.wgsl, KERNEL].join("\n");
+        validate(format.name, &baseline, Capabilities::empty());
+        let tier = ["enable f16;", weight, half_f16, format.wgsl, KERNEL].join("\n");
+        validate(format.name, &tier, Capabilities::SHADER_FLOAT16);
+    }
+}
+
+fn validate(name: &str, wgsl: &str, capabilities: Capabilities) {
+    let module = naga::front::wgsl::parse_str(wgsl)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(wgsl)));
+    Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(wgsl)));
+}
