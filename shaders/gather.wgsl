@@ -1,0 +1,29 @@
+// y = x[rows].
+//
+//   x     [tokens, width]
+//   rows  [count]
+//   y     [count, width]
+//
+// One lane per value of y.
+
+struct Params {
+    width: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> rows: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+override WORKGROUP_SIZE: u32 = 64;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let column = workgroup.x * WORKGROUP_SIZE + lane;
+    if column < params.width {
+        y[workgroup.y * params.width + column] = x[rows[workgroup.y] * params.width + column];
+    }
+}

@@ -1,0 +1,165 @@
+// z = softmax(scale * q * transpose(cache)) * cache[..latent], per head: multi-head latent attention in absorbed
+// form (DeepSeek-V2, arXiv 2405.04434) with the online softmax of FlashAttention (arXiv 2205.14135).
+//
+//   q          [tokens, heads, width]
+//   cache      [slots, width]
+//   positions  [tokens]
+//   sequences  [tokens]
+//   blocks     [sequences, blocks_per_sequence]
+//   z          [tokens, splits, heads, latent]
+//   stats      [tokens, splits, heads, 2]
+//
+// One workgroup per token, four heads and part of the context (a split). The four heads
+// share every load of the cache. A lane computes the scores of four keys at a time, then
+// owns four columns of z: WORKGROUP_SIZE is latent / 4. Keys are the cache's rows at the
+// positions up to the token's own; `blocks` maps positions to slots, `block` to a block.
+// `stats` are the largest score and the sum of the exponentials, for merge_splits.
+// `width` and `latent` are multiples of 4 and counted in vec4s.
+
+struct Params {
+    heads: u32,
+    width: u32,
+    latent: u32,
+    block: u32,
+    blocks_per_sequence: u32,
+    splits: u32,
+    split_keys: u32,
+    scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> cache: array<vec4f>;
+@group(0) @binding(3) var<storage, read> positions: array<u32>;
+@group(0) @binding(4) var<storage, read> sequences: array<u32>;
+@group(0) @binding(5) var<storage, read> blocks: array<u32>;
+@group(0) @binding(6) var<storage, read_write> z: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> stats: array<vec2f>;
+
+override WORKGROUP_SIZE: u32 = 128;
+
+const NOTHING: f32 = -1e30;
+
+var<workgroup> key_rows: array<vec4u, WORKGROUP_SIZE>;
+var<workgroup> lane_maxima: array<vec4f, WORKGROUP_SIZE>;
+// Element [i][j] holds the four heads' weights of key 4 * i + j.
+var<workgroup> key_weights: array<array<vec4f, 4>, WORKGROUP_SIZE>;
+
+// The cache row of a key, in vec4s.
+fn key_row(sequence: u32, key: u32) -> u32 {
+    let block = blocks[sequence * params.blocks_per_sequence + key / params.block];
+    return (block * params.block + key % params.block) * params.width;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let token = workgroup.z;
+    let split = workgroup.y;
+    let first_head = 4 * workgroup.x;
+    let context = positions[token] + 1;
+    let used_splits = clamp((context + params.split_keys - 1) / params.split_keys, 1, params.splits);
+    if split >= used_splits {
+        return;
+    }
+    let share = (context + used_splits - 1) / used_splits;
+    let begin = min(split * share, context);
+    let end = min(begin + share, context);
+
+    let next = vec4u(0, 1, 2, 3);
+    let heads = min(first_head + next, vec4u(params.heads - 1));
+    let q_rows = (token * params.heads + heads) * params.width;
+    let sequence = sequences[token];
+
+    var largest = vec4f(NOTHING);
+    var total = vec4f();
+    var z0 = vec4f();
+    var z1 = vec4f();
+    var z2 = vec4f();
+    var z3 = vec4f();
+    for (var start = begin; start < end; start += 4 * WORKGROUP_SIZE) {
+        let keys = start + 4 * lane + next;
+        let last = end - 1;
+        let rows = vec4u(
+            key_row(sequence, min(keys.x, last)),
+            key_row(sequence, min(keys.y, last)),
+            key_row(sequence, min(keys.z, last)),
+            key_row(sequence, min(keys.w, last)),
+        );
+        // Element j of s0 is the score of key 0 for head j, and so on.
+        var s0 = vec4f();
+        var s1 = vec4f();
+        var s2 = vec4f();
+        var s3 = vec4f();
+        for (var i = 0u; i < params.width; i++) {
+            let q0 = q[q_rows.x + i];
+            let q1 = q[q_rows.y + i];
+            let q2 = q[q_rows.z + i];
+            let q3 = q[q_rows.w + i];
+            let k0 = cache[rows.x + i];
+            let k1 = cache[rows.y + i];
+            let k2 = cache[rows.z + i];
+            let k3 = cache[rows.w + i];
+            s0 += vec4f(dot(q0, k0), dot(q1, k0), dot(q2, k0), dot(q3, k0));
+            s1 += vec4f(dot(q0, k1), dot(q1, k1), dot(q2, k1), dot(q3, k1));
+            s2 += vec4f(dot(q0, k2), dot(q1, k2), dot(q2, k2), dot(q3, k2));
+            s3 += vec4f(dot(q0, k3), dot(q1, k3), dot(q2, k3), dot(q3, k3));
+        }
+        s0 = select(vec4f(NOTHING), params.scale * s0, keys.x < end);
+        s1 = select(vec4f(NOTHING), params.scale * s1, keys.y < end);
+        s2 = select(vec4f(NOTHING), params.scale * s2, keys.z < end);
+        s3 = select(vec4f(NOTHING), params.scale * s3, keys.w < end);
+        key_rows[lane] = rows;
+        lane_maxima[lane] = max(max(s0, s1), max(s2, s3));
+        workgroupBarrier();
+
+        // Every lane finds the same maximum, so that none has to wait for another.
+        var new_largest = largest;
+        for (var i = 0u; i < WORKGROUP_SIZE; i++) {
+            new_largest = max(new_largest, lane_maxima[i]);
+        }
+        key_weights[lane][0] = exp(s0 - new_largest);
+        key_weights[lane][1] = exp(s1 - new_largest);
+        key_weights[lane][2] = exp(s2 - new_largest);
+        key_weights[lane][3] = exp(s3 - new_largest);
+        let shrink = exp(largest - new_largest);
+        largest = new_largest;
+        workgroupBarrier();
+
+        total *= shrink;
+        z0 *= shrink.x;
+        z1 *= shrink.y;
+        z2 *= shrink.z;
+        z3 *= shrink.w;
+        // Keys beyond the end weigh nothing and repeat the last key's row.
+        for (var i = 0u; i < WORKGROUP_SIZE && start + 4 * i < end; i++) {
+            let value_rows = key_rows[i] + lane;
+            for (var j = 0u; j < 4; j++) {
+                let weight = key_weights[i][j];
+                let value = cache[value_rows[j]];
+                total += weight;
+                z0 += weight.x * value;
+                z1 += weight.y * value;
+                z2 += weight.z * value;
+                z3 += weight.w * value;
+            }
+        }
+        // The next keys overwrite what slower lanes still read.
+        workgroupBarrier();
+    }
+
+    let z_start = ((token * params.splits + split) * params.heads + first_head) * params.latent + lane;
+    let stats_start = (token * params.splits + split) * params.heads + first_head;
+    let left = params.heads - first_head;
+    z[z_start] = z0 / total.x;
+    if left > 1 { z[z_start + params.latent] = z1 / total.y; }
+    if left > 2 { z[z_start + 2 * params.latent] = z2 / total.z; }
+    if left > 3 { z[z_start + 3 * params.latent] = z3 / total.w; }
+    if lane == 0 {
+        for (var i = 0u; i < min(left, 4); i++) {
+            stats[stats_start + i] = vec2f(largest[i], total[i]);
+        }
+    }
+}

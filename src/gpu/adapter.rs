@@ -1,0 +1,137 @@
+//! Which adapters there are, which can run tiefsee, and which one to take.
+
+use crate::error::{Error, Result};
+
+/// What a user asks of the device.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// The adapter's number, a part of its name, or `cpu`; the best one if `None`.
+    pub device: Option<String>,
+    /// Leave subgroup operations unused.
+    pub no_subgroups: bool,
+    /// Leave 16-bit floats unused.
+    pub no_f16: bool,
+}
+
+/// An adapter as `doctor` lists it.
+#[derive(Clone, Debug)]
+pub struct AdapterReport {
+    /// Its number for `--device`.
+    pub number: usize,
+    /// Name, driver, kind and back end as the driver gives them.
+    pub info: wgpu::AdapterInfo,
+    /// What the adapter allows.
+    pub limits: wgpu::Limits,
+    /// The optional features that tiefsee can use.
+    pub tiers: Tiers,
+    /// Why it cannot run tiefsee, if it cannot.
+    pub refused: Option<String>,
+}
+
+impl AdapterReport {
+    /// Whether the adapter is a processor that pretends to be a GPU.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// The kind of hardware, in a user's words.
+    pub fn kind(&self) -> &'static str {
+        match self.info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+            wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+            wgpu::DeviceType::VirtualGpu => "virtual GPU",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        }
+    }
+}
+
+/// The optional features in use; the baseline needs none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tiers {
+    /// Lanes of a subgroup, where all subgroups are equally wide; 0 without subgroups.
+    pub subgroup_size: u32,
+    /// Shaders may use 16-bit floats.
+    pub f16: bool,
+    /// The adapter is a processor: barriers are dear, so reductions stay in a thread.
+    pub software: bool,
+}
+
+/// Smallest limits that every kernel works with: WebGPU's defaults.
+fn refusal(limits: &wgpu::Limits) -> Option<String> {
+    let needs = [
+        ("storage buffers per stage", u64::from(limits.max_storage_buffers_per_shader_stage), 8),
+        ("bytes of a storage binding", limits.max_storage_buffer_binding_size, 128 << 20),
+        ("bytes of workgroup memory", u64::from(limits.max_compute_workgroup_storage_size), 16 << 10),
+        ("invocations per workgroup", u64::from(limits.max_compute_invocations_per_workgroup), 256),
+        ("workgroups per dimension", u64::from(limits.max_compute_workgroups_per_dimension), 65_535),
+    ];
+    let (what, has, need) = needs.into_iter().find(|&(_, has, need)| has < need)?;
+    Some(format!("it allows {has} {what}, tiefsee needs {need}"))
+}
+
+fn tiers(adapter: &wgpu::Adapter) -> Tiers {
+    let (features, info) = (adapter.features(), adapter.get_info());
+    let width = info.subgroup_min_size;
+    // Kernels lay lanes out by the width, so a device that may choose among several does not qualify.
+    let uniform = width == info.subgroup_max_size && width.is_power_of_two() && width <= 64;
+    Tiers {
+        subgroup_size: if features.contains(wgpu::Features::SUBGROUP) && uniform { width } else { 0 },
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        software: info.device_type == wgpu::DeviceType::Cpu,
+    }
+}
+
+/// Discrete before integrated before virtual before software.
+fn rank(kind: wgpu::DeviceType) -> usize {
+    use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+    [DiscreteGpu, IntegratedGpu, VirtualGpu, Other, Cpu].iter().position(|&k| k == kind).unwrap_or(5)
+}
+
+/// Every adapter, best first.
+pub(super) async fn list(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterReport)> {
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    let report = |(number, adapter): (usize, wgpu::Adapter)| {
+        let limits = adapter.limits();
+        let refused = refusal(&limits);
+        let report = AdapterReport { number, info: adapter.get_info(), tiers: tiers(&adapter), limits, refused };
+        (adapter, report)
+    };
+    adapters.into_iter().enumerate().map(report).collect()
+}
+
+/// The adapter that `wanted` names, or the best one.
+pub(super) async fn choose(
+    instance: &wgpu::Instance,
+    wanted: Option<&str>,
+) -> Result<(wgpu::Adapter, AdapterReport)> {
+    let adapters = list(instance).await;
+    let seen = adapters.iter().map(|(_, report)| describe(report)).collect::<Vec<_>>();
+    let matches = |report: &AdapterReport| match wanted {
+        None => true,
+        Some("cpu") => report.is_software(),
+        Some(wanted) => match wanted.parse::<usize>() {
+            Ok(number) => report.number == number,
+            Err(_) => report.info.name.to_lowercase().contains(&wanted.to_lowercase()),
+        },
+    };
+    let found = adapters.into_iter().find(|(_, report)| matches(report) && report.refused.is_none());
+    found.ok_or_else(|| Error::NoAdapter(no_adapter(wanted, &seen)))
+}
+
+fn describe(report: &AdapterReport) -> String {
+    let refused = report.refused.as_ref().map_or(String::new(), |why| format!(": refused, {why}"));
+    format!("{}: {} ({}, {}){refused}", report.number, report.info.name, report.kind(), report.info.backend)
+}
+
+fn no_adapter(wanted: Option<&str>, seen: &[String]) -> String {
+    if seen.is_empty() {
+        return "no GPU driver was found. Install your card's Vulkan driver; for a processor, Mesa's software \
+                driver does (Debian and Ubuntu: mesa-vulkan-drivers, Fedora: mesa-vulkan-drivers, Arch: \
+                vulkan-swrast)"
+            .into();
+    }
+    let what = wanted.map_or("no adapter can run tiefsee".into(), |name| format!("no usable adapter is called {name:?}"));
+    format!("{what}. Adapters: {}", seen.join("; "))
+}

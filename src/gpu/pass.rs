@@ -1,0 +1,130 @@
+//! Launches recorded in order.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytemuck::Pod;
+
+use super::kernel::Constant;
+use super::layout::Access;
+use super::recording::{Launch, Recording};
+use super::{Gpu, Kernel, Shard, Tensor};
+
+/// Bytes between the parameters of two launches: every device can bind a uniform there.
+const PARAMS_STRIDE: usize = 256;
+/// Different parameters that one uniform buffer holds.
+const PARAMS_PER_PAGE: usize = 256;
+
+/// One launch of a kernel.
+pub struct Dispatch<'a, P> {
+    /// What runs.
+    pub kernel: Kernel,
+    /// Values of the kernel's `override`s that differ from its defaults.
+    pub constants: &'a [Constant],
+    /// The kernel's `Params`; `()` if it has none.
+    pub params: P,
+    /// Tensors it reads, in the order of its bindings.
+    pub inputs: &'a [&'a Tensor],
+    /// The weight it reads, as group 1.
+    pub weight: Option<&'a Shard>,
+    /// Tensors it writes, in the order of its bindings after the inputs.
+    pub outputs: &'a [&'a Tensor],
+    /// Workgroups in each dimension.
+    pub workgroups: [usize; 3],
+}
+
+/// Launches being recorded; nothing runs before [`Recording::submit`].
+pub struct Pass<'g> {
+    /// The device that the launches are for.
+    pub gpu: &'g Gpu,
+    launches: Vec<Launch>,
+    pages: Vec<(wgpu::Buffer, Vec<u8>)>,
+    /// Where equal parameters already are: layers repeat them.
+    known: HashMap<Vec<u8>, (usize, u64)>,
+}
+
+impl<'g> Pass<'g> {
+    /// An empty pass.
+    pub fn new(gpu: &'g Gpu) -> Self {
+        Self { gpu, launches: Vec::new(), pages: Vec::new(), known: HashMap::new() }
+    }
+
+    /// Room for a launch's result; its content is undefined until written.
+    pub fn tensor(&self, shape: &[usize]) -> Tensor {
+        Tensor::scratch(self.gpu, shape)
+    }
+
+    /// Records a launch after those before it.
+    #[track_caller]
+    pub fn dispatch<P: Pod>(&mut self, launch: Dispatch<'_, P>) {
+        let name = launch.kernel.name;
+        let workgroups = launch.workgroups.map(|count| count as u32);
+        assert!(workgroups.iter().all(|&count| count <= 65_535), "{name}: {workgroups:?} workgroups");
+        if workgroups.contains(&0) {
+            return;
+        }
+        let format = launch.weight.map(|shard| shard.format);
+        let pipeline = self.gpu.pipeline(launch.kernel, format, launch.constants);
+        let params = bytemuck::bytes_of(&launch.params);
+        let tensors = launch.inputs.iter().chain(launch.outputs).map(|tensor| tensor.binding());
+        let page = (!params.is_empty()).then(|| self.params(params));
+        let uniform = page.map(|(page, offset)| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &self.pages[page].0,
+                offset,
+                size: wgpu::BufferSize::new(params.len() as u64),
+            })
+        });
+        let resources: Vec<_> = uniform.into_iter().chain(tensors).collect();
+        let expected = &pipeline.bindings;
+        assert_eq!(resources.len(), expected.len(), "{name} binds {expected:?}");
+        debug_assert!(
+            expected.iter().rev().take(launch.outputs.len()).all(|&(_, access)| access == Access::Write),
+            "{name}: outputs are bound last"
+        );
+        let entries: Vec<_> = expected
+            .iter()
+            .zip(resources)
+            .map(|(&(binding, _), resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        let tensors = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(name),
+            layout: &pipeline.tensors,
+            entries: &entries,
+        });
+        let weight = launch.weight.map(|shard| shard.group.clone());
+        self.launches.push(Launch { name, pipeline: Rc::clone(&pipeline), tensors, weight, workgroups });
+    }
+
+    /// Where `params` lie: the number of the page and the offset in it.
+    fn params(&mut self, params: &[u8]) -> (usize, u64) {
+        assert!(params.len() <= PARAMS_STRIDE);
+        if let Some(&place) = self.known.get(params) {
+            return place;
+        }
+        if self.pages.last().is_none_or(|(_, bytes)| bytes.len() == PARAMS_STRIDE * PARAMS_PER_PAGE) {
+            let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("params"),
+                size: (PARAMS_STRIDE * PARAMS_PER_PAGE) as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            self.pages.push((buffer, Vec::new()));
+        }
+        let page = self.pages.len() - 1;
+        let bytes = &mut self.pages[page].1;
+        let offset = bytes.len();
+        bytes.extend_from_slice(params);
+        bytes.resize(offset + PARAMS_STRIDE, 0);
+        self.known.insert(params.to_vec(), (page, offset as u64));
+        (page, offset as u64)
+    }
+
+    /// Ends the recording; `results` are what [`Recording::submit`] reads back.
+    pub fn finish(self, results: Vec<Tensor>) -> Recording {
+        for (buffer, bytes) in &self.pages {
+            self.gpu.queue.write_buffer(buffer, 0, bytes);
+        }
+        Recording::new(self.gpu, self.launches, results)
+    }
+}

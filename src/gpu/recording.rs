@@ -1,0 +1,236 @@
+//! A finished pass, to be run any number of times.
+//!
+//! A run is one submit as long as the device is done with it quickly. Windows
+//! resets a device that is busy for two seconds, so a longer run is split into
+//! several submits, by the time its parts took before.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use web_time::{Duration, Instant};
+
+use super::kernel::Pipeline;
+use super::{Gpu, Tensor};
+use crate::error::{Error, Result};
+
+/// Longest submit to aim for.
+const SUBMIT_TARGET: Duration = Duration::from_millis(100);
+/// Launches of a submit whose time is not known yet.
+const UNKNOWN_LAUNCHES: usize = 8;
+
+pub(super) struct Launch {
+    pub name: &'static str,
+    pub pipeline: Rc<Pipeline>,
+    pub tensors: wgpu::BindGroup,
+    pub weight: Option<wgpu::BindGroup>,
+    pub workgroups: [u32; 3],
+}
+
+/// Launches that share a submit, and how long they took.
+#[derive(Clone, Debug)]
+struct Part {
+    launches: Range<usize>,
+    took: Option<Duration>,
+}
+
+/// Prepared launches and the tensors that they end in.
+pub struct Recording {
+    launches: Vec<Launch>,
+    results: Vec<Tensor>,
+    staging: wgpu::Buffer,
+    parts: Rc<RefCell<Vec<Part>>>,
+}
+
+impl Recording {
+    pub(super) fn new(gpu: &Gpu, launches: Vec<Launch>, results: Vec<Tensor>) -> Self {
+        let bytes = results.iter().map(Tensor::bytes).sum::<u64>();
+        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let starts = (0..launches.len()).step_by(UNKNOWN_LAUNCHES);
+        let part = |start| Part { launches: start..launches.len().min(start + UNKNOWN_LAUNCHES), took: None };
+        let parts = Rc::new(RefCell::new(starts.map(part).collect()));
+        Self { launches, results, staging, parts }
+    }
+
+    /// The kernels, in the order they run.
+    pub fn kernels(&self) -> impl Iterator<Item = &'static str> {
+        self.launches.iter().map(|launch| launch.name)
+    }
+
+    /// Submits that the next run takes.
+    pub fn submits(&self) -> usize {
+        self.parts.borrow().len().max(1)
+    }
+
+    /// Runs the launches, then copies the results for the host. Only one run may be pending.
+    pub fn submit<'g>(&self, gpu: &'g Gpu) -> Pending<'g> {
+        let parts = self.parts.borrow().clone();
+        let mut submissions = Vec::with_capacity(parts.len());
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (index, part) in parts.iter().enumerate() {
+            self.encode(&mut encoder, part.launches.clone());
+            if index + 1 < parts.len() {
+                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                submissions.push(gpu.submit(std::mem::replace(&mut encoder, next)));
+            }
+        }
+        let mut offset = 0;
+        for result in &self.results {
+            result.copy_to(&mut encoder, &self.staging, offset);
+            offset += result.bytes();
+        }
+        submissions.push(gpu.submit(encoder));
+        let (sender, mapped) = futures::channel::oneshot::channel();
+        self.staging.map_async(wgpu::MapMode::Read, .., move |result| _ = sender.send(result));
+        Pending {
+            gpu,
+            submissions,
+            mapped,
+            staging: self.staging.clone(),
+            sizes: self.results.iter().map(|result| result.bytes() as usize).collect(),
+            parts: Rc::clone(&self.parts),
+        }
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, launches: Range<usize>) {
+        // One compute pass for all launches: opening one per launch costs more than many launches.
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for launch in &self.launches[launches] {
+            pass.set_pipeline(&launch.pipeline.pipeline);
+            pass.set_bind_group(0, &launch.tensors, &[]);
+            if let Some(weight) = &launch.weight {
+                pass.set_bind_group(1, weight, &[]);
+            }
+            let [x, y, z] = launch.workgroups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+}
+
+struct Submission {
+    index: wgpu::SubmissionIndex,
+    at: Instant,
+    done: futures::channel::oneshot::Receiver<()>,
+}
+
+impl Gpu {
+    fn submit(&self, encoder: wgpu::CommandEncoder) -> Submission {
+        let at = Instant::now();
+        let index = self.queue.submit([encoder.finish()]);
+        let (sender, done) = futures::channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || _ = sender.send(()));
+        Submission { index, at, done }
+    }
+}
+
+/// A run under way.
+pub struct Pending<'g> {
+    gpu: &'g Gpu,
+    submissions: Vec<Submission>,
+    mapped: futures::channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
+    staging: wgpu::Buffer,
+    sizes: Vec<usize>,
+    parts: Rc<RefCell<Vec<Part>>>,
+}
+
+impl Pending<'_> {
+    /// The bytes of the results, once the run is over.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], or whatever the driver reported.
+    pub async fn read(self) -> Result<Vec<Vec<u8>>> {
+        let mut took = Vec::with_capacity(self.submissions.len());
+        let mut idle = None;
+        for submission in self.submissions {
+            self.gpu.wait(Some(submission.index))?;
+            let lost = |_| Error::DeviceLost("it dropped a submission".into());
+            submission.done.await.map_err(lost)?;
+            let now = Instant::now();
+            // A submit starts when it is made or when the one before it ends, whichever is later.
+            took.push(now - idle.map_or(submission.at, |idle: Instant| idle.max(submission.at)));
+            idle = Some(now);
+        }
+        let mapped = self.mapped.await;
+        self.gpu.check()?;
+        if !matches!(mapped, Ok(Ok(()))) {
+            return Err(Error::DeviceLost("its results cannot be read".into()));
+        }
+        let parts = regroup(&self.parts.borrow(), &took);
+        *self.parts.borrow_mut() = parts;
+        let mut results = Vec::with_capacity(self.sizes.len());
+        {
+            let lost = |error: wgpu::MapRangeError| Error::DeviceLost(error.to_string());
+            let view = self.staging.slice(..).get_mapped_range().map_err(lost)?;
+            let mut bytes = &view[..];
+            for size in self.sizes {
+                let (result, rest) = bytes.split_at(size);
+                results.push(result.to_vec());
+                bytes = rest;
+            }
+        }
+        self.staging.unmap();
+        Ok(results)
+    }
+}
+
+/// Joins neighbouring parts that fit one submit, and halves those that took too long.
+fn regroup(parts: &[Part], took: &[Duration]) -> Vec<Part> {
+    let mut grouped: Vec<Part> = Vec::new();
+    for (part, &took) in parts.iter().zip(took) {
+        // The least of all runs: a busy machine makes a part look longer than it is.
+        let took = part.took.map_or(took, |before| before.min(took));
+        let Range { start, end } = part.launches;
+        if took > SUBMIT_TARGET && end - start > 1 {
+            let middle = usize::midpoint(start, end);
+            grouped.extend([start..middle, middle..end].map(|launches| Part { launches, took: None }));
+            continue;
+        }
+        match grouped.last_mut() {
+            Some(Part { launches, took: Some(before) }) if *before + took <= SUBMIT_TARGET => {
+                launches.end = end;
+                *before += took;
+            }
+            _ => grouped.push(Part { launches: start..end, took: Some(took) }),
+        }
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(launches: Range<usize>, millis: Option<u64>) -> Part {
+        Part { launches, took: millis.map(Duration::from_millis) }
+    }
+
+    #[test]
+    fn short_parts_become_one_submit() {
+        let parts = [part(0..8, None), part(8..16, None), part(16..20, None)];
+        let grouped = regroup(&parts, &[Duration::from_millis(10); 3]);
+        assert_eq!(grouped.len(), 1);
+        assert_eq!(grouped[0].launches, 0..20);
+    }
+
+    #[test]
+    fn long_parts_are_split_until_they_are_short() {
+        let grouped = regroup(&[part(0..8, None)], &[Duration::from_millis(400)]);
+        assert_eq!(grouped.iter().map(|part| part.launches.clone()).collect::<Vec<_>>(), [0..4, 4..8]);
+        // A single launch cannot be split.
+        assert_eq!(regroup(&[part(0..1, None)], &[Duration::from_millis(400)]).len(), 1);
+        // What was measured short stays so, even if one run is slow.
+        assert_eq!(regroup(&[part(0..8, Some(20))], &[Duration::from_millis(400)]).len(), 1);
+    }
+
+    #[test]
+    fn parts_are_joined_only_up_to_the_target() {
+        let parts = [part(0..2, None), part(2..4, None), part(4..6, None)];
+        let grouped = regroup(&parts, &[60, 50, 40].map(Duration::from_millis));
+        assert_eq!(grouped.iter().map(|part| part.launches.clone()).collect::<Vec<_>>(), [0..2, 2..6]);
+    }
+}

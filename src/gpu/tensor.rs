@@ -1,0 +1,145 @@
+//! Activations, and the pool that their buffers come from.
+//!
+//! A tensor's buffer goes back to the pool when the tensor is dropped and serves
+//! a later launch: recorded work runs in order, so that is safe. Uploads do not
+//! wait their turn, so a tensor that the host writes never takes a spare buffer.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use super::Gpu;
+
+const USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+/// Spare buffers by size.
+pub(super) struct Pool {
+    device: wgpu::Device,
+    spare: RefCell<HashMap<u64, Vec<wgpu::Buffer>>>,
+}
+
+impl Pool {
+    pub(super) fn new(device: &wgpu::Device) -> Rc<Self> {
+        Rc::new(Self { device: device.clone(), spare: RefCell::default() })
+    }
+
+    fn take(&self, bytes: u64) -> wgpu::Buffer {
+        // Powers of two, so that steps of different sizes share buffers.
+        let size = bytes.max(256).next_power_of_two();
+        let spare = self.spare.borrow_mut().get_mut(&size).and_then(Vec::pop);
+        spare.unwrap_or_else(|| create(&self.device, size))
+    }
+}
+
+fn create(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage: USAGE, mapped_at_creation: false })
+}
+
+struct Storage {
+    buffer: wgpu::Buffer,
+    /// Where the buffer goes afterwards; `None` for tensors that the host writes or that outlive a step.
+    pool: Option<Rc<Pool>>,
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.pool {
+            let mut spare = pool.spare.borrow_mut();
+            spare.entry(self.buffer.size()).or_default().push(self.buffer.clone());
+        }
+    }
+}
+
+/// An array of 32-bit values with a shape: f32 activations, or u32 indices.
+#[derive(Clone)]
+pub struct Tensor {
+    storage: Rc<Storage>,
+    /// Bytes from the buffer's start.
+    offset: u64,
+    shape: Vec<usize>,
+}
+
+impl Tensor {
+    /// A tensor that stays, for the host to write or to keep between steps; zeros at first.
+    pub fn new(gpu: &Gpu, shape: &[usize]) -> Self {
+        let bytes = 4 * shape.iter().product::<usize>() as u64;
+        let buffer = create(&gpu.device, bytes.max(4));
+        Self { storage: Rc::new(Storage { buffer, pool: None }), offset: 0, shape: shape.to_vec() }
+    }
+
+    /// A tensor that stays, holding `values`.
+    #[track_caller]
+    pub fn upload<T: bytemuck::Pod>(gpu: &Gpu, shape: &[usize], values: &[T]) -> Self {
+        let tensor = Self::new(gpu, shape);
+        tensor.write(gpu, values);
+        tensor
+    }
+
+    /// Room for a step's result, from the pool; its content is whatever was there.
+    pub(super) fn scratch(gpu: &Gpu, shape: &[usize]) -> Self {
+        let bytes = 4 * shape.iter().product::<usize>() as u64;
+        let storage = Storage { buffer: gpu.pool.take(bytes), pool: Some(Rc::clone(&gpu.pool)) };
+        Self { storage: Rc::new(storage), offset: 0, shape: shape.to_vec() }
+    }
+
+    /// Overwrites the tensor before the next submit.
+    #[track_caller]
+    pub fn write<T: bytemuck::Pod>(&self, gpu: &Gpu, values: &[T]) {
+        assert!(self.storage.pool.is_none(), "the host writes only to tensors of its own");
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        assert_eq!(bytes.len() as u64, self.bytes(), "{self:?}");
+        gpu.queue.write_buffer(&self.storage.buffer, self.offset, bytes);
+    }
+
+    /// `shape` at `offset` bytes of this tensor, a multiple of 256.
+    #[track_caller]
+    pub fn view(&self, offset: usize, shape: &[usize]) -> Self {
+        let view = Self { storage: Rc::clone(&self.storage), offset: self.offset + offset as u64, shape: shape.to_vec() };
+        assert!(offset.is_multiple_of(256) && offset as u64 + view.bytes() <= self.bytes(), "{view:?} of {self:?}");
+        view
+    }
+
+    /// The same values in another shape.
+    #[track_caller]
+    pub fn reshape(&self, shape: &[usize]) -> Self {
+        let reshaped = Self { storage: Rc::clone(&self.storage), offset: self.offset, shape: shape.to_vec() };
+        assert_eq!(reshaped.bytes(), self.bytes(), "{self:?} as {shape:?}");
+        reshaped
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The shape of a tensor with `N` dimensions.
+    #[track_caller]
+    pub fn dims<const N: usize>(&self) -> [usize; N] {
+        self.shape.as_slice().try_into().unwrap_or_else(|_| panic!("{self:?} where {N} dimensions are expected"))
+    }
+
+    /// Bytes of the values.
+    pub fn bytes(&self) -> u64 {
+        4 * self.shape.iter().product::<usize>() as u64
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.storage.buffer,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.bytes()),
+        })
+    }
+
+    pub(super) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, target: &wgpu::Buffer, offset: u64) {
+        encoder.copy_buffer_to_buffer(&self.storage.buffer, self.offset, target, offset, self.bytes());
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tensor {:?}", self.shape)
+    }
+}

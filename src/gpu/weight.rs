@@ -1,0 +1,202 @@
+//! Weights: matrices in some format, in shards that fit the device's bindings.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Gpu, layout};
+use crate::error::{Error, Result};
+use crate::formats::Format;
+
+/// Bytes of uploads after which their host copies are waited for and freed.
+const FLUSH_EVERY: usize = 32 << 20;
+
+/// `struct Weight` of `shaders/lib/weight.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ShardParams {
+    rows: u32,
+    chunks: u32,
+    first_row: u32,
+    total_rows: u32,
+}
+
+/// A stack of `count` matrices `[rows, columns]` in one format.
+pub struct Weight {
+    /// How it is stored.
+    pub format: &'static Format,
+    /// Matrices; more than one for weights per expert or per head.
+    pub count: usize,
+    /// Rows of a matrix.
+    pub rows: usize,
+    /// Columns of a matrix, without padding.
+    pub columns: usize,
+    /// The rows of all matrices in order, cut where a binding ends.
+    pub shards: Vec<Shard>,
+}
+
+/// The part of a [`Weight`] that one binding holds: whole matrices, or rows of the only one.
+pub struct Shard {
+    pub(super) format: &'static Format,
+    pub(super) group: wgpu::BindGroup,
+    planes: Vec<wgpu::Buffer>,
+    /// Where it starts in the rows of all matrices.
+    pub first_row: usize,
+    /// Rows it holds.
+    pub rows: usize,
+}
+
+impl Weight {
+    /// Columns with the padding of the format, which holds zeros.
+    pub fn padded_columns(&self) -> usize {
+        self.format.padded(self.columns)
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        (self.count * self.rows * self.format.row_bytes(self.columns)) as u64
+    }
+}
+
+/// A [`Weight`] being filled, row by row in order.
+pub struct WeightWriter<'g> {
+    gpu: &'g Gpu,
+    weight: Weight,
+    next_row: usize,
+    unflushed: usize,
+}
+
+impl<'g> WeightWriter<'g> {
+    /// Reserves the device memory for `count` matrices `[rows, columns]`.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if the device has no room, or if one binding cannot
+    /// hold one of several matrices.
+    pub async fn new(
+        gpu: &'g Gpu,
+        format: &'static Format,
+        [count, rows, columns]: [usize; 3],
+    ) -> Result<Self> {
+        let row_blocks = format.padded(columns) / format.block;
+        let widest = row_blocks * format.planes.iter().max().expect("a format has planes");
+        let unit = if count == 1 { 1 } else { rows };
+        let units = gpu.binding_limit as usize / (widest * unit);
+        if units == 0 {
+            return Err(Error::DoesNotFit(format!(
+                "a matrix of {rows} x {columns} in {} needs {} bytes in one binding, the device allows {}",
+                format.name,
+                widest * unit,
+                gpu.binding_limit
+            )));
+        }
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let (total, step) = (count * rows, units * unit);
+        let shard = |first_row: usize| gpu.shard(format, columns, total, first_row..total.min(first_row + step));
+        let shards = (0..total).step_by(step).map(shard).collect();
+        if scope.pop().await.is_some() {
+            let bytes = total * format.row_bytes(columns);
+            return Err(Error::DoesNotFit(format!("the device has no room for a weight of {bytes} bytes")));
+        }
+        gpu.check()?;
+        let weight = Weight { format, count, rows, columns, shards };
+        Ok(Self { gpu, weight, next_row: 0, unflushed: 0 })
+    }
+
+    /// Appends rows: `values: [rows, columns]`.
+    pub async fn write(&mut self, values: &[f32]) -> Result<()> {
+        let (columns, padded) = (self.weight.columns, self.weight.padded_columns());
+        let planes = if columns == padded {
+            (self.weight.format.pack)(values)
+        } else {
+            let mut wide = vec![0.0; values.len() / columns * padded];
+            for (wide, row) in wide.chunks_mut(padded).zip(values.chunks(columns)) {
+                wide[..columns].copy_from_slice(row);
+            }
+            (self.weight.format.pack)(&wide)
+        };
+        self.write_planes(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>()).await
+    }
+
+    /// Appends rows that lie in the file as they shall lie on the device.
+    pub async fn write_stored(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_planes(&[bytes]).await
+    }
+
+    async fn write_planes(&mut self, planes: &[&[u8]]) -> Result<()> {
+        let weight = &self.weight;
+        let row_blocks = weight.padded_columns() / weight.format.block;
+        let row_bytes: Vec<_> = weight.format.planes.iter().map(|bytes| bytes * row_blocks).collect();
+        let rows = planes[0].len() / row_bytes[0];
+        assert!(self.next_row + rows <= weight.count * weight.rows, "more rows than the weight has");
+        for shard in &weight.shards {
+            let first = self.next_row.max(shard.first_row);
+            let end = (self.next_row + rows).min(shard.first_row + shard.rows);
+            if first >= end {
+                continue;
+            }
+            for ((plane, buffer), bytes) in planes.iter().zip(&shard.planes).zip(&row_bytes) {
+                let part = &plane[(first - self.next_row) * bytes..(end - self.next_row) * bytes];
+                self.gpu.queue.write_buffer(buffer, ((first - shard.first_row) * bytes) as u64, part);
+            }
+        }
+        self.next_row += rows;
+        self.unflushed += planes.iter().map(|plane| plane.len()).sum::<usize>();
+        if self.unflushed >= FLUSH_EVERY {
+            self.unflushed = 0;
+            self.gpu.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// The complete weight.
+    #[track_caller]
+    pub fn finish(self) -> Weight {
+        assert_eq!(self.next_row, self.weight.count * self.weight.rows, "rows are missing");
+        self.weight
+    }
+}
+
+impl Gpu {
+    fn shard(
+        &self,
+        format: &'static Format,
+        columns: usize,
+        total_rows: usize,
+        rows: std::ops::Range<usize>,
+    ) -> Shard {
+        let padded = format.padded(columns);
+        let params = ShardParams {
+            rows: rows.len() as u32,
+            chunks: (padded / 8) as u32,
+            first_row: rows.start as u32,
+            total_rows: total_rows as u32,
+        };
+        let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("weight params"),
+            size: size_of::<ShardParams>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
+        let plane = |bytes: &usize| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("weight"),
+                size: (rows.len() * padded / format.block * bytes) as u64,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let planes: Vec<_> = format.planes.iter().map(plane).collect();
+        let bindings = layout::bindings(&super::kernel::weight_wgsl(format), 1);
+        let buffers = std::iter::once(&uniform).chain(&planes);
+        let entries: Vec<_> = bindings
+            .iter()
+            .zip(buffers)
+            .map(|(&(binding, _), buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(format.name),
+            layout: &self.layouts.get(&bindings),
+            entries: &entries,
+        });
+        Shard { format, group, planes, first_row: rows.start, rows: rows.len() }
+    }
+}

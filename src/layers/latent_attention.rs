@@ -1,0 +1,98 @@
+use super::{Batch, LayerCache, Linear, RmsNorm};
+use crate::gpu::{Pass, Tensor, Weight};
+use crate::ops::{self, HeadSlices, Keys, LatentColumns, Pairing, RopeColumns, Splits};
+
+/// Most tokens whose context is split over several workgroups; more keep the device busy anyway.
+const SPLIT_TOKENS: usize = 8;
+
+/// Multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434).
+///
+/// The cache holds one latent vector per token instead of keys and values per head. `k_up`
+/// and `v_up`, the two halves of the checkpoint's `kv_b_proj`, are applied to the query and
+/// to the result, so nothing is ever decompressed.
+pub struct LatentAttention {
+    /// How queries are made.
+    pub query: QueryProjection,
+    /// Normalises the latent.
+    pub kv_a_norm: RmsNorm,
+    /// Folds a head's position-free query into the latent's space; rows beyond the latent are zeros.
+    pub k_up: Weight, // [heads, latent_stride, nope]
+    /// A head's values from the latent's space; columns beyond the latent are zeros.
+    pub v_up: Weight, // [heads, value, latent_stride]
+    /// Heads back to the residual stream.
+    pub o_proj: Linear, // [hidden, heads * value]
+    /// Query columns without position, before those with it.
+    pub nope: usize,
+    /// What scores are multiplied with.
+    pub softmax_scale: f32,
+}
+
+/// The projections from the residual stream.
+pub enum QueryProjection {
+    /// Directly, as in DeepSeek-V2-Lite.
+    Full {
+        /// To the heads' queries.
+        q_proj: Linear, // [heads * (nope + rope), hidden]
+        /// To the latent and the rotary key.
+        kv_a_proj: Linear, // [latent + rope, hidden]
+    },
+    /// Through a vector of low rank.
+    LowRank {
+        /// `q_a_proj` above `kv_a_proj_with_mqa`, so that one launch reads both.
+        qkv_a_proj: Linear, // [rank + latent + rope, hidden]
+        /// Normalises the low-rank vector.
+        q_a_norm: RmsNorm,
+        /// To the heads' queries.
+        q_b_proj: Linear, // [heads * (nope + rope), rank]
+    },
+}
+
+impl QueryProjection {
+    /// Queries, and a tensor that holds latent and rotary key from the given column on.
+    fn forward(&self, pass: &mut Pass, x: &Tensor) -> (Tensor, Tensor, usize) {
+        match self {
+            Self::Full { q_proj, kv_a_proj } => (q_proj.forward(pass, x), kv_a_proj.forward(pass, x), 0),
+            Self::LowRank { qkv_a_proj, q_a_norm, q_b_proj } => {
+                let both = qkv_a_proj.forward(pass, x); // [tokens, rank + latent + rope]
+                let low_rank = q_a_norm.forward(pass, &both); // [tokens, rank]
+                let [_, rank] = low_rank.dims();
+                (q_b_proj.forward(pass, &low_rank), both, rank)
+            }
+        }
+    }
+}
+
+impl LatentAttention {
+    /// `x: [tokens, hidden]` → `[tokens, hidden]`
+    pub fn forward(&self, pass: &mut Pass, x: &Tensor, batch: &Batch, cache: &LayerCache) -> Tensor {
+        let [tokens, _] = x.dims();
+        let [_, pairs, _] = batch.rotations.dims();
+        let [_, width] = cache.latents.dims();
+        let (heads, latent) = (self.k_up.count, self.k_up.rows);
+
+        let (q, kv, offset) = self.query.forward(pass, x);
+        let q = q.reshape(&[tokens, heads, self.nope + 2 * pairs]);
+        let rotary = RopeColumns { offset: self.nope, pairing: Pairing::Interleaved };
+        ops::rope(pass, &q, &batch.rotations, rotary);
+        let slices = HeadSlices { inner: self.nope, width };
+        let q = ops::matmul_heads(pass, &q, &self.k_up, slices); // [tokens, heads, width]
+
+        let columns = LatentColumns { offset, rope_start: latent };
+        let gain = (&self.kv_a_norm.gain, self.kv_a_norm.epsilon);
+        ops::store_latent(pass, &kv, columns, gain, &batch.rotations, &batch.slots, &cache.latents);
+
+        let keys = Keys {
+            cache: &cache.latents,
+            positions: &batch.positions,
+            sequences: &batch.sequences,
+            blocks: &batch.blocks,
+            block: batch.block,
+        };
+        let count = if tokens <= SPLIT_TOKENS { 16 } else { 1 };
+        let splits = Splits { count, keys: 128 };
+        let attended = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
+        let slices = HeadSlices { inner: latent, width: self.v_up.rows };
+        let values = ops::matmul_heads(pass, &attended, &self.v_up, slices); // [tokens, heads, value]
+        self.o_proj.forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
+    }
+}

@@ -1,0 +1,47 @@
+use super::Linear;
+use crate::gpu::{Pass, Tensor, Weight};
+use crate::ops::{self, Routes, RoutingRule};
+
+/// Most tokens for which reading an expert's weights once per token is faster than grouping
+/// tokens by expert.
+const FEW_TOKENS: usize = 8;
+
+/// Routed and shared experts (DeepSeekMoE, arXiv 2401.06066).
+///
+/// A shared expert is one more expert that every token goes to with weight 1, so routed and
+/// shared ones share their launches. The checkpoint's shared MLP of `n` times the width is
+/// `n` such experts.
+pub struct MixtureOfExperts {
+    /// Scores the routed experts.
+    pub gate: Linear, // [experts, hidden]
+    /// `e_score_correction_bias`, zeros where the model has none; for choosing only.
+    pub bias: Tensor, // [experts]
+    /// How scores become choices.
+    pub rule: RoutingRule,
+    /// `gate_proj` above `up_proj` of each expert.
+    pub gate_up: Weight, // [experts + shared, 2 * intermediate, hidden]
+    /// `down_proj` of each expert.
+    pub down_proj: Weight, // [experts + shared, hidden, intermediate]
+}
+
+impl MixtureOfExperts {
+    /// The experts' sum, and which experts they were.
+    ///
+    /// `x: [tokens, hidden]` → `[tokens, hidden]`
+    pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> (Tensor, Routes) {
+        let [tokens, _] = x.dims();
+        let scores = self.gate.forward(pass, x); // [tokens, experts]
+        let routes = ops::route(pass, &scores, &self.bias, &self.rule);
+        let y = if tokens <= FEW_TOKENS {
+            let hidden = ops::expert_gate_up(pass, x, &self.gate_up, &routes); // [tokens, slots, intermediate]
+            ops::expert_down(pass, &hidden, &self.down_proj, &routes)
+        } else {
+            let groups = ops::group_by_expert(pass, &routes.choices, self.gate_up.count);
+            let both = ops::expert_matmul(pass, x, &self.gate_up, &groups); // [tokens, slots, 2 * intermediate]
+            let hidden = ops::swiglu(pass, &both); // [tokens, slots, intermediate]
+            let outputs = ops::expert_matmul(pass, &hidden, &self.down_proj, &groups); // [tokens, slots, hidden]
+            ops::combine(pass, &outputs, &routes.weights)
+        };
+        (y, routes)
+    }
+}
