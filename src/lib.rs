@@ -3,6 +3,9 @@
 pub mod checkpoint;
 pub mod error;
 pub mod formats;
+pub mod gpu;
+pub mod layers;
+pub mod ops;
 pub mod text;
 
 pub use error::{Error, Result};

@@ -5,7 +5,7 @@
 //   weight_scale  [rows * chunks / 4 / 2]  two scales to a word
 
 @group(1) @binding(1) var<storage, read> weight_data: array<u32>;
-@group(1) @binding(2) var<storage, read> weight_scale: array<u32>;
+@group(1) @binding(2) var<storage, read> weight_scale: array<Half2>;
 
 // The four lowest numbers of `word`.
 fn weight_nibbles(word: u32) -> vec4f {
@@ -17,6 +17,6 @@ fn weight8(row: u32, chunk: u32) -> mat2x4f {
     let index = row * weight.chunks + chunk;
     let word = weight_data[index];
     let block = index / 4;
-    let scale = half2(weight_scale[block / 2] >> (16 * (block % 2))).x;
+    let scale = half2(weight_scale[block / 2])[block % 2];
     return scale * mat2x4f(weight_nibbles(word), weight_nibbles(word >> 16));
 }

@@ -1,8 +1,16 @@
-// Two f16 of a word as f32, by the device's own f16.
+// f16 values in memory, by the device's own f16.
 //
 // Needs `enable f16`.
 
-// The low half of `word`, then its high half.
-fn half2(word: u32) -> vec2f {
-    return vec2f(bitcast<vec2<f16>>(word));
+alias Half2 = vec2<f16>;
+alias Half8 = mat2x4<f16>;
+
+// Two neighbouring values.
+fn half2(stored: Half2) -> vec2f {
+    return vec2f(stored);
+}
+
+// Eight neighbouring values.
+fn half8(stored: Half8) -> mat2x4f {
+    return mat2x4f(vec4f(stored[0]), vec4f(stored[1]));
 }

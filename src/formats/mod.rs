@@ -49,10 +49,13 @@ impl Format {
         ALL.into_iter().find(|format| format.name == name)
     }
 
-    /// `width` rounded up to whole blocks.
+    /// `width` rounded up to whole blocks, and to whole 32-bit words in every plane, so that
+    /// any row can be uploaded alone.
     #[must_use]
     pub fn padded(&self, width: usize) -> usize {
-        width.next_multiple_of(self.block)
+        let aligned = |blocks: &usize| self.planes.iter().all(|bytes| (blocks * bytes).is_multiple_of(4));
+        let blocks = (width.div_ceil(self.block)..).find(aligned).expect("four blocks are always aligned");
+        blocks * self.block
     }
 
     /// Bytes of a row of `width` weights, over all planes.
