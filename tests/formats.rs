@@ -275,11 +275,12 @@ fn every_format_links_with_either_half() {
     let weight = include_str!("../shaders/lib/weight.wgsl");
     let half = include_str!("../shaders/lib/half.wgsl");
     let half_f16 = include_str!("../shaders/lib/half_f16.wgsl");
+    let f16 = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     for format in ALL {
         let baseline = [weight, half, format.wgsl, KERNEL].join("\n");
         validate(format.name, &baseline, Capabilities::empty());
         let tier = ["enable f16;", weight, half_f16, format.wgsl, KERNEL].join("\n");
-        validate(format.name, &tier, Capabilities::SHADER_FLOAT16);
+        validate(format.name, &tier, f16);
     }
 }
 

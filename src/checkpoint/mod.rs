@@ -146,10 +146,8 @@ impl Checkpoint {
                 return Err(Error::damaged(self.contents(), what));
             }
             let Some(tensors) = read_header(&*self.source, shard).await? else {
-                return Err(Error::NotFound(format!(
-                    "{}: no such file, but {INDEX} names it",
-                    self.path(shard)
-                )));
+                let what = format!("no such file, but {INDEX} names it");
+                return Err(Error::damaged(self.path(shard), what));
             };
             self.add_shard(shard, tensors)?;
         }

@@ -18,8 +18,9 @@ pub static BF16: Format = Format {
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {
     // Rounding would carry the largest f32 on to infinity.
     let (least, most) = (bf16::MIN.to_f32(), bf16::MAX.to_f32());
-    let weight = |value: &f32| bf16::from_f32(value.clamp(least, most)).to_le_bytes();
-    vec![values.iter().flat_map(weight).collect()]
+    let weight = |value: &f32| bf16::from_f32(value.clamp(least, most));
+    let weights: Vec<bf16> = values.iter().map(weight).collect();
+    vec![bytemuck::cast_slice(&weights).to_vec()]
 }
 
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {

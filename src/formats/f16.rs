@@ -25,7 +25,7 @@ fn pack(values: &[f32]) -> Vec<Vec<u8>> {
         .collect();
     let mut halves = vec![f16::ZERO; values.len()];
     halves.convert_from_f32_slice(&values);
-    vec![halves.iter().flat_map(|half| half.to_le_bytes()).collect()]
+    vec![bytemuck::cast_slice(&halves).to_vec()]
 }
 
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {

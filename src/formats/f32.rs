@@ -14,12 +14,7 @@ pub static F32: Format = Format {
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {
-    vec![
-        values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
-    ]
+    vec![bytemuck::cast_slice(values).to_vec()]
 }
 
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {

@@ -7,8 +7,8 @@ use super::block::{largest, to_scale, to_scales, whole_number};
 
 const BLOCK: usize = 32;
 
-/// The least scale that is used: 8 steps of a smaller one would be rounded along with
-/// it by half a step or more, so that packing again would give other bytes.
+/// The least scale that is used. Below it f16 is so coarse that rounding a scale moves
+/// 8 steps of it by half a step or more, and packing again would give other bytes.
 const LEAST_SCALE: f32 = 1.0 / 1_048_576.0;
 
 /// 4.5 bits a weight: a block is within an eighth of its largest magnitude.
@@ -32,22 +32,19 @@ fn pack(values: &[f32]) -> Vec<Vec<u8>> {
         "{} weights are not whole blocks",
         values.len()
     );
-    let mut words = Vec::with_capacity(values.len() / 2);
+    let mut bytes = Vec::with_capacity(values.len() / 2);
     let mut scales = Vec::with_capacity(values.len() / BLOCK * size_of::<f16>());
     for block in values.chunks_exact(BLOCK) {
         let scale = scale(block);
         let inverse = scale.to_f32().recip();
-        for chunk in block.chunks_exact(8) {
-            let mut word = 0;
-            for (i, value) in chunk.iter().enumerate() {
-                let number = whole_number((value * inverse).clamp(-8.0, 7.0) + 8.0);
-                word |= u32::from(number & 15) << (4 * i);
-            }
-            words.extend(word.to_le_bytes());
-        }
+        let number = |value: f32| whole_number((value * inverse).clamp(-8.0, 7.0) + 8.0) & 15;
+        // The first of two neighbours goes to the lower half of their byte, so that a
+        // little-endian word holds eight of them in order.
+        let byte = |pair: &[f32]| number(pair[0]) | number(pair[1]) << 4;
+        bytes.extend(block.chunks_exact(2).map(byte));
         scales.extend(scale.to_le_bytes());
     }
-    vec![words, scales]
+    vec![bytes, scales]
 }
 
 fn scale(block: &[f32]) -> f16 {
@@ -64,7 +61,6 @@ fn scale(block: &[f32]) -> f16 {
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {
     let blocks = planes[0].chunks_exact(BLOCK / 2).zip(to_scales(planes[1]));
     let weights = |(block, scale): (&[u8], f32)| -> [f32; BLOCK] {
-        // The first of two neighbours is in the lower half of their byte.
         let number = |i: usize| i16::from(block[i / 2] >> (4 * (i % 2)) & 15) - 8;
         std::array::from_fn(|i| f32::from(number(i)) * scale)
     };

@@ -7,8 +7,8 @@ use super::block::{largest, to_scale, to_scales, whole_number};
 
 const BLOCK: usize = 32;
 
-/// The least scale that is used: 127 steps of a smaller one would be rounded along
-/// with it by half a step or more, so that packing again would give other bytes.
+/// The least scale that is used. Below it f16 is so coarse that rounding a scale moves
+/// 127 steps of it by half a step or more, and packing again would give other bytes.
 const LEAST_SCALE: f32 = 1.0 / 131_072.0;
 
 /// 8.5 bits a weight: a block is within half a 127th of its largest magnitude.
