@@ -14,6 +14,10 @@ use crate::error::Error;
 use crate::error::Result;
 
 /// An entry of `added_tokens` in tokenizer.json.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the fields of the file"
+)]
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct AddedToken {
     pub(super) id: u32,

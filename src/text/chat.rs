@@ -16,6 +16,7 @@ use super::END_THINK;
 use super::THINK;
 use super::added::Segment;
 use super::guard;
+use super::outline;
 use super::sandbox;
 use super::shield::Shield;
 use super::tokenizer::Tokenizer;
@@ -83,7 +84,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Takes the template from tokenizer_config.json, or from chat_template.jinja if there is one.
+    /// Takes the template from `tokenizer_config.json`, or from `chat_template.jinja` if there is one.
     ///
     /// [`Error::NotFound`] if there is none; [`Error::Template`] if it does not compile.
     pub fn from_config(config: &Json, jinja: Option<&str>) -> Result<Self> {
@@ -98,6 +99,7 @@ impl ChatTemplate {
             );
             return Err(Error::Template(what));
         }
+        outline::check(source)?;
         let mut environment = sandbox::environment().map_err(|error| failure(&error))?;
         environment
             .add_template_owned(NAME, source.to_owned())
@@ -202,7 +204,7 @@ fn source(template: &Json) -> Result<&str> {
     }
 }
 
-/// A special token of tokenizer_config.json: a string, or an object with its string.
+/// A special token of `tokenizer_config.json`: a string, or an object with its string.
 fn token(config: &Json, name: &str) -> Result<Option<String>> {
     match &config[name] {
         Json::Null => Ok(None),

@@ -1,4 +1,4 @@
-//! What a checkpoint recommends for generating: generation_config.json.
+//! What a checkpoint recommends for generating: `generation_config.json`.
 //!
 //! Never samples; it only carries the numbers to who does.
 
@@ -25,7 +25,7 @@ pub struct GenerationConfig {
 }
 
 impl Default for GenerationConfig {
-    /// What DeepSeek recommends for R1.
+    /// What `DeepSeek` recommends for R1.
     fn default() -> Self {
         Self {
             eos_token_ids: Vec::new(),
@@ -57,7 +57,7 @@ enum OneOrMore {
 }
 
 impl GenerationConfig {
-    /// Reads generation_config.json, whose name is `file`; what it leaves out has the defaults.
+    /// Reads `generation_config.json`, whose name is `file`; what it leaves out has the defaults.
     ///
     /// [`Error::Damaged`] for broken JSON and numbers that make no sense.
     pub fn from_json(file: &str, json: &[u8]) -> Result<Self> {

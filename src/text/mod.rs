@@ -7,6 +7,7 @@ mod added;
 pub mod chat;
 pub mod generation;
 mod guard;
+mod outline;
 mod python;
 pub mod reasoning;
 mod sandbox;

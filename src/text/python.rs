@@ -31,9 +31,20 @@ pub(super) fn call_method(
 ) -> Result<Value, Error> {
     match (method, value.as_str()) {
         ("format", Some(format)) => charge_format(state, format, '{', arguments)?,
+        ("split" | "splitlines", Some(text)) => charge_split(state, text, arguments)?,
         _ => guard::charge(state, arguments, 1)?,
     }
     unknown_method_callback(state, value, method, arguments)
+}
+
+/// Pays for the list that a text is split into.
+pub(super) fn charge_split(state: &State, text: &str, arguments: &[Value]) -> Result<(), Error> {
+    let items = match arguments.first().and_then(Value::as_str) {
+        Some(separator) => text.matches(separator).count(),
+        None => text.matches(char::is_whitespace).count(),
+    };
+    // An item takes 24 bytes, and growing the list as much again; 64 bytes are one unit.
+    state.consume_fuel(items as u64 * 48 / 64)
 }
 
 /// Pays for the worst that a format can do: every field is the longest argument, padded.
@@ -69,6 +80,10 @@ pub(super) fn raise_exception(message: &str) -> Result<Value, Error> {
 }
 
 /// JSON as Python's `json.dumps` writes it: a space after commas and colons, nothing escaped for HTML.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the engine hands options over by value"
+)]
 pub(super) fn to_json(state: &State, value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     for ignored in ["ensure_ascii", "separators", "sort_keys"] {

@@ -1,7 +1,9 @@
-//! The template engine, set up as chat templates expect it and with every known way to run without
-//! end or to fill the memory closed.
+//! The template engine, set up as chat templates expect it and within the limits of [`guard`].
 //!
-//! Never gives a template files, the clock, the network or another template.
+//! Never gives a template files, the clock, the network or another template. A few
+//! things are out of reach, since the engine has no hook for them: `~`, `in` and `indent` with a
+//! list where a string is usual, and comparing lists that hold each other many times over. Only a
+//! template written to do harm uses them so; it is then charged after the fact.
 
 use minijinja::AutoEscape;
 use minijinja::Environment;
@@ -48,6 +50,8 @@ pub(super) fn environment() -> Result<Environment<'static>, Error> {
 fn add_guarded_filters(environment: &mut Environment<'static>) {
     let guarded = [
         ("capitalize", Value::from_function(filters::capitalize)),
+        ("e", Value::from_function(filters::escape)),
+        ("escape", Value::from_function(filters::escape)),
         ("join", Value::from_function(filters::join)),
         ("lower", Value::from_function(filters::lower)),
         ("replace", Value::from_function(filters::replace)),
@@ -64,17 +68,24 @@ fn add_guarded_filters(environment: &mut Environment<'static>) {
         };
         environment.add_filter(name, call);
     }
-    let format = Value::from_function(filters::format);
-    let call = move |state: &mut State, arguments: Rest<ValueOrKwargs>| {
-        let arguments = arguments.into_values();
-        if let Some((Some(text), values)) = arguments.split_first().map(|(f, v)| (f.as_str(), v)) {
-            python::charge_format(state, text, '%', values)?;
-        }
-        format.call(state, &arguments)
-    };
-    environment.add_filter("format", call);
-    for unused in ["pprint", "escape", "e", "indent"] {
-        environment.remove_filter(unused);
+    for (name, filter, field) in [
+        ("format", Value::from_function(filters::format), Some('%')),
+        ("split", Value::from_function(filters::split), None),
+        ("lines", Value::from_function(filters::lines), None),
+    ] {
+        let call = move |state: &mut State, arguments: Rest<ValueOrKwargs>| {
+            let arguments = arguments.into_values();
+            if let Some((Some(text), rest)) = arguments.split_first().map(|(t, r)| (t.as_str(), r))
+            {
+                match field {
+                    Some(field) => python::charge_format(state, text, field, rest)?,
+                    None => python::charge_split(state, text, rest)?,
+                }
+            }
+            filter.call(state, &arguments)
+        };
+        environment.add_filter(name, call);
     }
+    environment.remove_filter("pprint");
     environment.remove_global("debug");
 }

@@ -191,7 +191,7 @@ fn without_special_strings_tokens_are_those_of_the_text() {
     let mut random = Random(13);
     let mut plain = 0;
     for round in 0..600 {
-        let turns: Vec<Message> = (0..1 + random.below(4))
+        let turns: Vec<Message> = (0..=random.below(4))
             .map(|_| {
                 let role = [Role::System, Role::User, Role::Assistant][random.below(3)];
                 message(role, &random.text(&words, 5))
@@ -246,6 +246,18 @@ fn prompts_say_whether_they_open_the_reasoning() {
         &turns,
         true
     ));
+}
+
+#[test]
+fn filters_do_what_they_do_in_jinja() {
+    let source = "{{ 'a,b' | split(',') | join('-') }} {{ '%s is %03d' | format('x', 7) }} \
+                  {{ '{} {:>4}'.format('y', 2) }} {{ 'a\\nb' | lines | last }} {{ [1, 'a'] }} \
+                  {{ 'aXb' | replace('X', '+') }} {{ ' q '.strip() ~ 1 }} {{ messages[0] | string | length > 0 }}";
+    let expected = "a-b x is 007 y    2 b [1, 'a'] a+b q1 True";
+    assert_eq!(
+        template(source).render(&[user("u")], false).unwrap(),
+        expected
+    );
 }
 
 #[test]

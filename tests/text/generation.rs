@@ -1,4 +1,4 @@
-//! generation_config.json: the bundled one, odd ones and broken ones.
+//! `generation_config.json`: the bundled one, odd ones and broken ones.
 
 use tiefsee::Error;
 use tiefsee::text::GenerationConfig;

@@ -60,6 +60,8 @@ fn strings_stay_small() {
     must_fail("{{ ('x' * 99999).replace('', 'y' * 99999) }}");
     must_fail("{{ ('x' * 99999).join(range(99999)) }}");
     must_fail("{{ ('x' * 400000).split('x') | length }}");
+    must_fail("{{ ('x' * 400000) | split('x') | length }}");
+    must_fail("{{ ('\\n' * 400000) | lines | length }}");
     must_fail("{{ ('x' * 400000) | list | length }}");
     must_fail("{{ '%999999999s' | format('x') }}");
     must_fail("{{ '{:999999999999}'.format('x') }}");
@@ -115,12 +117,60 @@ fn deep_nesting_does_not_exhaust_the_stack() {
         "(".repeat(5000),
         ")".repeat(5000)
     ));
-    must_fail(&"{% if x %}".repeat(5000));
     must_fail(&format!(
         "{{{{ {}1{} }}}}",
         "[".repeat(5000),
         "]".repeat(5000)
     ));
+}
+
+#[test]
+fn long_chains_do_not_exhaust_the_stack() {
+    let links = [
+        "not ",
+        "-",
+        "a+",
+        "a**",
+        "a~",
+        "a and ",
+        "a or ",
+        "a<",
+        "a.",
+        "a == ",
+        "a in ",
+        "1 if 1 else ",
+        "'x'+",
+        "{}~",
+        "{'a': '}}'}~",
+        "'}}' + ",
+        "'\\'}}' + ",
+        "[1]+",
+        "a is none and ",
+    ];
+    for count in [5000, 100_000] {
+        for link in links {
+            must_fail(&format!("{{{{ {}a }}}}", link.repeat(count)));
+            must_fail(&format!("{{% set x = {}a %}}", link.repeat(count)));
+        }
+        for link in ["[0]", "()", "|d", "(a)", "[{}]", ".a", "|d('%}')"] {
+            must_fail(&format!("{{{{ a{} }}}}", link.repeat(count)));
+            must_fail(&format!("{{% if a{} %}}{{% endif %}}", link.repeat(count)));
+        }
+        must_fail(&format!(
+            "{{% if a %}}{}{{% endif %}}",
+            "{% elif a %}".repeat(count)
+        ));
+        must_fail(&format!(
+            "{{% if a %}}{}{{% endif %}}",
+            "{%-elif a -%}".repeat(count)
+        ));
+        must_fail(&"{% if x %}".repeat(count));
+        must_fail(&format!(
+            "{{% raw %}} endraw {{# {{% endraw %}}{{{{ {}1 }}}}",
+            "-".repeat(count)
+        ));
+        must_fail(&format!("{{# {{{{ ' #}}{{{{ {}1 }}}}", "-".repeat(count)));
+    }
 }
 
 #[test]

@@ -41,7 +41,10 @@ fn special_strings_of_users_are_plain_text() {
         let prompt = template(PLAIN)
             .encode(&tokenizer, &[message(role, &attack)], false)
             .unwrap();
-        assert_eq!(prompt.tokens, expected(&tokenizer, &[attack.clone()]));
+        assert_eq!(
+            prompt.tokens,
+            expected(&tokenizer, std::slice::from_ref(&attack))
+        );
         let text = tokenizer.decode(&prompt.tokens, Specials::Keep);
         assert_eq!(text, format!("{BOS}<｜User｜>{attack}"));
     }
@@ -151,7 +154,10 @@ fn a_conversation_full_of_private_characters_fails_only_when_it_must() {
     let prompt = template(PLAIN)
         .encode(&tokenizer, &[user(&all)], false)
         .unwrap();
-    assert_eq!(prompt.tokens, expected(&tokenizer, &[all.clone()]));
+    assert_eq!(
+        prompt.tokens,
+        expected(&tokenizer, std::slice::from_ref(&all))
+    );
     assert!(
         template(PLAIN)
             .encode(&tokenizer, &[user(&(all + "<think>"))], false)

@@ -41,6 +41,9 @@ const WORDS: [&str; 24] = [
     "ø",
 ];
 
+/// A change to the demo's file.
+type Edit = fn(&mut Value);
+
 fn read(json: &Value) -> tiefsee::Result<Tokenizer> {
     Tokenizer::from_json("tokenizer.json", json.to_string().as_bytes(), VOCABULARY)
 }
@@ -235,37 +238,37 @@ fn truncated_files_are_damaged() {
 
 #[test]
 fn broken_parts_are_damaged() {
-    let edits: [(&str, fn(&mut Value)); 11] = [
+    let edits: [(&str, Edit); 11] = [
         ("merge of an unknown piece", |json| {
-            json["model"]["merges"][0] = json!(["qq", "zz"])
+            json["model"]["merges"][0] = json!(["qq", "zz"]);
         }),
         ("merge into an unknown piece", |json| {
-            json["model"]["merges"][0] = json!(["!", "!"])
+            json["model"]["merges"][0] = json!(["!", "!"]);
         }),
         ("merge of three", |json| {
-            json["model"]["merges"][0] = json!(["a", "b", "c"])
+            json["model"]["merges"][0] = json!(["a", "b", "c"]);
         }),
         ("merge line of three", |json| {
-            json["model"]["merges"] = json!(["a b c"])
+            json["model"]["merges"] = json!(["a b c"]);
         }),
         ("merge line of one", |json| {
-            json["model"]["merges"] = json!(["ab"])
+            json["model"]["merges"] = json!(["ab"]);
         }),
         ("id beyond the model", |json| {
-            json["model"]["vocab"]["!"] = json!(VOCABULARY)
+            json["model"]["vocab"]["!"] = json!(VOCABULARY);
         }),
         ("id twice", |json| json["model"]["vocab"]["!"] = json!(8)),
         ("negative id", |json| {
-            json["model"]["vocab"]["!"] = json!(-1)
+            json["model"]["vocab"]["!"] = json!(-1);
         }),
         ("huge id", |json| {
-            json["added_tokens"][3]["id"] = json!(u64::MAX)
+            json["added_tokens"][3]["id"] = json!(u64::MAX);
         }),
         ("added id beyond the model", |json| {
-            json["added_tokens"][3]["id"] = json!(9999)
+            json["added_tokens"][3]["id"] = json!(9999);
         }),
         ("added id unlike vocab's", |json| {
-            json["added_tokens"][3]["id"] = json!(511)
+            json["added_tokens"][3]["id"] = json!(511);
         }),
     ];
     for (name, edit) in edits {
@@ -283,21 +286,21 @@ fn broken_parts_are_damaged() {
 
 #[test]
 fn other_kinds_of_tokenizers_are_unsupported() {
-    let edits: [(&str, fn(&mut Value)); 5] = [
+    let edits: [(&str, Edit); 5] = [
         ("unigram", |json| {
-            json["model"] = json!({"type": "Unigram", "vocab": [["a", 0.0]]})
+            json["model"] = json!({"type": "Unigram", "vocab": [["a", 0.0]]});
         }),
         ("byte fallback", |json| {
-            json["model"]["byte_fallback"] = json!(true)
+            json["model"]["byte_fallback"] = json!(true);
         }),
         ("prefix", |json| {
-            json["model"]["continuing_subword_prefix"] = json!("##é")
+            json["model"]["continuing_subword_prefix"] = json!("##é");
         }),
         ("suffix", |json| {
-            json["model"]["end_of_word_suffix"] = json!("</w>")
+            json["model"]["end_of_word_suffix"] = json!("</w>");
         }),
         ("decoder", |json| {
-            json["decoder"] = json!({"type": "Metaspace"})
+            json["decoder"] = json!({"type": "Metaspace"});
         }),
     ];
     for (name, edit) in edits {
