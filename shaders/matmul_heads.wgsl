@@ -32,7 +32,7 @@ fn main(
     let local_head = workgroup.y;
     let head = weight.first_row / params.outer + local_head;
     let column = workgroup.x * (WORKGROUP_SIZE / LANES) + lane / LANES;
-    let from = (token * params.heads + head) * params.stride;
+    let x_start = (token * params.heads + head) * params.stride;
     let row = local_head * params.outer + min(column, params.outer - 1);
 
     var partial = 0.0;
@@ -42,17 +42,17 @@ fn main(
         let left = params.inner - at;
         // A slice of a head need not be aligned, nor a multiple of eight long.
         for (var i = 0u; i < min(left, 8); i++) {
-            partial += w[i / 4][i % 4] * x[from + at + i];
+            partial += w[i / 4][i % 4] * x[x_start + at + i];
         }
     }
     let total = lanes_sum(partial, lane);
     if lane % LANES == 0 && column < params.width {
         let tail = params.inner + column - params.outer;
-        let to = (token * params.heads + head) * params.width + column;
+        let y_start = (token * params.heads + head) * params.width + column;
         if column < params.outer {
-            y[to] = total;
+            y[y_start] = total;
         } else {
-            y[to] = select(0.0, x[from + min(tail, params.stride - 1)], tail < params.stride);
+            y[y_start] = select(0.0, x[x_start + min(tail, params.stride - 1)], tail < params.stride);
         }
     }
 }

@@ -25,6 +25,6 @@ fn main(
     if column >= params.padded {
         return;
     }
-    let from = workgroup.y * params.width;
-    y[workgroup.y * params.padded + column] = select(0.0, x[from + min(column, params.width - 1)], column < params.width);
+    let x_start = workgroup.y * params.width;
+    y[workgroup.y * params.padded + column] = select(0.0, x[x_start + min(column, params.width - 1)], column < params.width);
 }

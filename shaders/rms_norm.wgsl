@@ -26,17 +26,17 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let from = workgroup.x * params.stride + params.offset;
-    let to = workgroup.x * params.width;
+    let x_start = workgroup.x * params.stride + params.offset;
+    let y_start = workgroup.x * params.width;
 
     var sum_of_squares = 0.0;
     for (var i = lane; i < params.width; i += WORKGROUP_SIZE) {
-        sum_of_squares += x[from + i] * x[from + i];
+        sum_of_squares += x[x_start + i] * x[x_start + i];
     }
     let mean_square = lanes_sum(sum_of_squares, lane) / f32(params.width);
     let scale = inverseSqrt(mean_square + params.epsilon);
 
     for (var i = lane; i < params.width; i += WORKGROUP_SIZE) {
-        y[to + i] = x[from + i] * scale * gain[i];
+        y[y_start + i] = x[x_start + i] * scale * gain[i];
     }
 }

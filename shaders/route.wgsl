@@ -5,20 +5,12 @@
 //   bias              [experts]
 //   choices, weights  [tokens, slots]
 //
-// One workgroup per token. `chosen` experts are routed to, in falling order of p + bias,
+// One workgroup per token. CHOSEN experts are routed to, in falling order of p + bias,
 // the lower index first among equals; the slots behind them are the shared experts, with
-// weight 1. Only experts of the `kept` best groups are eligible. Nothing is sorted: an
+// weight 1. Only experts of the KEPT best groups are eligible. Nothing is sorted: an
 // expert's rank is the number of better ones.
 
 struct Params {
-    experts: u32,
-    slots: u32,
-    chosen: u32,
-    groups: u32,
-    kept: u32,
-    sigmoid: u32,
-    group_by_two: u32,
-    normalise: u32,
     scale: f32,
 }
 
@@ -29,16 +21,23 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 
 override WORKGROUP_SIZE: u32 = 128;
+// The model's rule is compiled in: as parameters these made Mesa's software driver compile
+// the kernel again at every launch.
+override EXPERTS: u32 = 256;
+override CHOSEN: u32 = 8;
+override SLOTS: u32 = 9;
+override GROUPS: u32 = 8;
+override KEPT: u32 = 4;
+override SIGMOID: u32 = 1;
+override GROUP_BY_TWO: u32 = 1;
+override NORMALISE: u32 = 1;
 
-const MAX_EXPERTS = 512u;
-const MAX_GROUPS = 64u;
-const MAX_CHOSEN = 64u;
 const NOTHING: f32 = -1e30;
 
-var<workgroup> probabilities: array<f32, MAX_EXPERTS>;
-var<workgroup> merits: array<f32, MAX_EXPERTS>;
-var<workgroup> group_merits: array<f32, MAX_GROUPS>;
-var<workgroup> picked: array<f32, MAX_CHOSEN>;
+var<workgroup> probabilities: array<f32, EXPERTS>;
+var<workgroup> merits: array<f32, EXPERTS>;
+var<workgroup> group_merits: array<f32, GROUPS>;
+var<workgroup> picked: array<f32, CHOSEN>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -46,22 +45,22 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let token = workgroup.x;
-    let first_score = token * params.experts;
+    let first_score = token * EXPERTS;
 
     var largest = NOTHING;
     var total = 0.0;
-    if params.sigmoid == 0 {
-        for (var i = 0u; i < params.experts; i++) {
+    if SIGMOID == 0 {
+        for (var i = 0u; i < EXPERTS; i++) {
             largest = max(largest, scores[first_score + i]);
         }
-        for (var i = 0u; i < params.experts; i++) {
+        for (var i = 0u; i < EXPERTS; i++) {
             total += exp(scores[first_score + i] - largest);
         }
     }
-    for (var expert = lane; expert < params.experts; expert += WORKGROUP_SIZE) {
+    for (var expert = lane; expert < EXPERTS; expert += WORKGROUP_SIZE) {
         let score = scores[first_score + expert];
         var probability = 0.0;
-        if params.sigmoid == 0 {
+        if SIGMOID == 0 {
             probability = exp(score - largest) / total;
         } else {
             probability = 1 / (1 + exp(min(-score, 80.0)));
@@ -71,8 +70,8 @@ fn main(
     }
     workgroupBarrier();
 
-    let group_size = params.experts / params.groups;
-    for (var group = lane; group < params.groups; group += WORKGROUP_SIZE) {
+    let group_size = EXPERTS / GROUPS;
+    for (var group = lane; group < GROUPS; group += WORKGROUP_SIZE) {
         var best = NOTHING;
         var second = NOTHING;
         for (var i = group * group_size; i < (group + 1) * group_size; i++) {
@@ -80,50 +79,53 @@ fn main(
             second = max(second, min(best, merit));
             best = max(best, merit);
         }
-        group_merits[group] = best + select(0.0, second, params.group_by_two != 0 && group_size > 1);
+        group_merits[group] = best + select(0.0, second, GROUP_BY_TWO != 0 && group_size > 1);
     }
     workgroupBarrier();
 
-    for (var expert = lane; expert < params.experts; expert += WORKGROUP_SIZE) {
+    for (var expert = lane; expert < EXPERTS; expert += WORKGROUP_SIZE) {
         let group = expert / group_size;
         var rank = 0u;
-        for (var other = 0u; other < params.groups; other++) {
+        for (var other = 0u; other < GROUPS; other++) {
             let ahead = group_merits[other] > group_merits[group];
-            let tied = group_merits[other] == group_merits[group] && other < group;
-            rank += u32(ahead || tied);
+            let tied = group_merits[other] == group_merits[group];
+            rank += u32(ahead | (tied & (other < group)));
         }
-        if rank >= params.kept {
+        if rank >= KEPT {
             merits[expert] = NOTHING;
         }
     }
     workgroupBarrier();
 
-    for (var expert = lane; expert < params.experts; expert += WORKGROUP_SIZE) {
+    for (var expert = lane; expert < EXPERTS; expert += WORKGROUP_SIZE) {
         let merit = merits[expert];
         var rank = 0u;
-        for (var other = 0u; other < params.experts; other++) {
-            rank += u32(merits[other] > merit || (merits[other] == merit && other < expert));
+        for (var other = 0u; other < EXPERTS; other++) {
+            let ahead = merits[other] > merit;
+            let tied = merits[other] == merit;
+            rank += u32(ahead | (tied & (other < expert)));
         }
-        if rank < params.chosen {
-            choices[token * params.slots + rank] = expert;
+        if rank < CHOSEN {
+            choices[token * SLOTS + rank] = expert;
             picked[rank] = probabilities[expert];
         }
     }
     workgroupBarrier();
 
-    for (var slot = lane; slot < params.slots; slot += WORKGROUP_SIZE) {
-        if slot >= params.chosen {
-            choices[token * params.slots + slot] = params.experts + slot - params.chosen;
-            weights[token * params.slots + slot] = 1;
-            continue;
+    var divisor = 1.0;
+    if NORMALISE != 0 {
+        divisor = 1e-20;
+        for (var i = 0u; i < CHOSEN; i++) {
+            divisor += picked[i];
         }
-        var divisor = 1.0;
-        if params.normalise != 0 {
-            divisor = 1e-20;
-            for (var i = 0u; i < params.chosen; i++) {
-                divisor += picked[i];
-            }
+    }
+    for (var slot = lane; slot < SLOTS; slot += WORKGROUP_SIZE) {
+        let at = token * SLOTS + slot;
+        if slot < CHOSEN {
+            weights[at] = picked[slot] / divisor * params.scale;
+        } else {
+            choices[at] = EXPERTS + slot - CHOSEN;
+            weights[at] = 1;
         }
-        weights[token * params.slots + slot] = picked[slot] / divisor * params.scale;
     }
 }

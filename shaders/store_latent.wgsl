@@ -36,12 +36,12 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let token = workgroup.x;
-    let from = token * params.stride + params.offset;
-    let to = slots[token] * params.width;
+    let x_start = token * params.stride + params.offset;
+    let row_start = slots[token] * params.width;
 
     var sum_of_squares = 0.0;
     for (var i = lane; i < params.latent; i += WORKGROUP_SIZE) {
-        sum_of_squares += x[from + i] * x[from + i];
+        sum_of_squares += x[x_start + i] * x[x_start + i];
     }
     let mean_square = lanes_sum(sum_of_squares, lane) / f32(params.latent);
     let scale = inverseSqrt(mean_square + params.epsilon);
@@ -49,15 +49,15 @@ fn main(
     for (var i = lane; i < params.width; i += WORKGROUP_SIZE) {
         var value = 0.0;
         if i < params.latent {
-            value = x[from + i] * scale * gain[i];
+            value = x[x_start + i] * scale * gain[i];
         } else if i >= params.rope_start && i < params.rope_start + 2 * params.pairs {
             let column = i - params.rope_start;
             let rotation = rotations[token * params.pairs + column / 2];
-            let pair = from + params.latent + column / 2 * 2;
+            let pair = x_start + params.latent + column / 2 * 2;
             let u = x[pair];
             let v = x[pair + 1];
             value = select(u * rotation.x - v * rotation.y, v * rotation.x + u * rotation.y, column % 2 == 1);
         }
-        cache[to + i] = value;
+        cache[row_start + i] = value;
     }
 }

@@ -1,10 +1,13 @@
 //! tiefsee runs DeepSeek models on any GPU that wgpu reaches.
 
 pub mod checkpoint;
+pub mod engine;
 pub mod error;
+
 pub mod formats;
 pub mod gpu;
 pub mod layers;
+pub mod models;
 pub mod ops;
 pub mod text;
 

@@ -33,7 +33,7 @@ pub struct Kernel {
 }
 
 /// An `override` of a kernel and its value.
-pub type Constant = (&'static str, u32);
+pub(super) type Constant = (&'static str, u32);
 
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct PipelineKey {
@@ -75,8 +75,8 @@ struct Library {
 }
 
 const LIBRARY: [Library; 4] = [
-    Library { name: "weight.", baseline: library!("weight"), subgroups: None, f16: None },
-    Library { name: "half", baseline: library!("half"), subgroups: None, f16: Some(library!("half_f16")) },
+    Library { name: "weight8(", baseline: library!("weight"), subgroups: None, f16: None },
+    Library { name: "Half", baseline: library!("half"), subgroups: None, f16: Some(library!("half_f16")) },
     Library { name: "block_product(", baseline: library!("block"), subgroups: None, f16: None },
     Library {
         name: "lanes_sum(",

@@ -97,10 +97,27 @@ impl Recording {
         }
     }
 
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, launches: Range<usize>) {
+    /// How long each launch takes, `repeats` of it in a submit of their own.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub fn profile(&self, gpu: &Gpu, repeats: u32) -> Result<Vec<(&'static str, Duration)>> {
+        let mut times = Vec::with_capacity(self.launches.len());
+        for (index, launch) in self.launches.iter().enumerate() {
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            self.encode(&mut encoder, std::iter::repeat_n(index, repeats as usize));
+            let submission = gpu.submit(encoder);
+            gpu.wait(Some(submission.index))?;
+            times.push((launch.name, submission.at.elapsed() / repeats));
+        }
+        gpu.check()?;
+        Ok(times)
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, launches: impl Iterator<Item = usize>) {
         // One compute pass for all launches: opening one per launch costs more than many launches.
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for launch in &self.launches[launches] {
+        for launch in launches.map(|index| &self.launches[index]) {
             pass.set_pipeline(&launch.pipeline.pipeline);
             pass.set_bind_group(0, &launch.tensors, &[]);
             if let Some(weight) = &launch.weight {

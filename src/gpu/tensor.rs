@@ -10,6 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::Gpu;
+use crate::error::{Error, Result};
 
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -67,6 +68,19 @@ impl Tensor {
         let bytes = 4 * shape.iter().product::<usize>() as u64;
         let buffer = create(&gpu.device, bytes.max(4));
         Self { storage: Rc::new(Storage { buffer, pool: None }), offset: 0, shape: shape.to_vec() }
+    }
+
+    /// A large tensor that stays; zeros at first.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if the device has no room for it.
+    pub async fn reserve(gpu: &Gpu, shape: &[usize]) -> Result<Self> {
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let tensor = Self::new(gpu, shape);
+        match scope.pop().await {
+            None => Ok(tensor),
+            Some(_) => Err(Error::DoesNotFit(format!("the device has no room for {} bytes", tensor.bytes()))),
+        }
     }
 
     /// A tensor that stays, holding `values`.

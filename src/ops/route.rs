@@ -7,14 +7,6 @@ use crate::kernel;
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
-    experts: u32,
-    slots: u32,
-    chosen: u32,
-    groups: u32,
-    kept: u32,
-    sigmoid: u32,
-    group_by_two: u32,
-    normalise: u32,
     scale: f32,
 }
 
@@ -81,18 +73,18 @@ pub fn route(pass: &mut Pass, scores: &Tensor, bias: &Tensor, rule: &RoutingRule
     let weights = pass.tensor(&[tokens, slots]);
     pass.dispatch(Dispatch {
         kernel: kernel!("route"),
-        constants: &[("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers))],
-        params: Params {
-            experts: experts as u32,
-            slots: slots as u32,
-            chosen: rule.experts_per_token as u32,
-            groups: rule.groups as u32,
-            kept: rule.groups_kept as u32,
-            sigmoid: u32::from(rule.scoring == Scoring::Sigmoid),
-            group_by_two: u32::from(rule.group_score == GroupScore::BestTwo),
-            normalise: u32::from(rule.normalise),
-            scale: rule.scale,
-        },
+        constants: &[
+            ("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers)),
+            ("EXPERTS", experts as u32),
+            ("CHOSEN", rule.experts_per_token as u32),
+            ("SLOTS", slots as u32),
+            ("GROUPS", rule.groups as u32),
+            ("KEPT", rule.groups_kept as u32),
+            ("SIGMOID", u32::from(rule.scoring == Scoring::Sigmoid)),
+            ("GROUP_BY_TWO", u32::from(rule.group_score == GroupScore::BestTwo)),
+            ("NORMALISE", u32::from(rule.normalise)),
+        ],
+        params: Params { scale: rule.scale },
         inputs: &[scores, bias],
         weight: None,
         outputs: &[&choices, &weights],

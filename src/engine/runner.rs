@@ -1,0 +1,148 @@
+//! A model, its cache, and the recordings of its steps.
+
+use std::rc::Rc;
+
+use super::BLOCK;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Pass, Recording, Tensor};
+use crate::layers::{Batch, BatchShape, LayerCache, Span};
+use crate::models::{Model, ModelShape};
+use crate::ops;
+
+/// Recordings kept: a few decode shapes and the prompt chunks used last.
+const RECORDINGS: usize = 16;
+
+/// What a step gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    /// The best token of each output: four bytes each.
+    Tokens,
+    /// All scores.
+    Scores,
+    /// All scores and every token's experts.
+    ScoresAndRoutes,
+}
+
+/// The outputs of a step, in the order of its spans.
+#[derive(Debug)]
+pub enum Choices {
+    /// The best token of each, [`ops::NOT_FINITE`] where a score is not finite.
+    Tokens(Vec<u32>),
+    /// `[outputs, vocabulary]`
+    Scores(Vec<f32>),
+}
+
+/// What a step gave.
+#[derive(Debug)]
+pub struct StepOutput {
+    /// Tokens or scores.
+    pub choices: Choices,
+    /// The experts of each layer that has them, if asked for: `[tokens, slots]`, best first,
+    /// then the shared ones.
+    pub routes: Vec<Vec<u32>>,
+}
+
+struct Step {
+    shape: BatchShape,
+    want: Want,
+    batch: Batch,
+    recording: Recording,
+}
+
+/// Runs a model on whatever spans it is given.
+pub struct Runner {
+    gpu: Rc<Gpu>,
+    model: Box<dyn Model>,
+    caches: Vec<LayerCache>,
+    blocks_per_sequence: usize,
+    /// Last used last.
+    steps: Vec<Step>,
+}
+
+impl Runner {
+    /// Reserves the cache: `blocks` blocks in all, and sequences of up to `context` tokens.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if a layer's part exceeds a binding, or the device's memory.
+    pub async fn new(gpu: Rc<Gpu>, model: Box<dyn Model>, context: usize, blocks: usize) -> Result<Self> {
+        let ModelShape { layers, cache_width, .. } = *model.shape();
+        let bytes = (4 * blocks * BLOCK * cache_width) as u64;
+        if bytes > gpu.binding_limit {
+            let fits = gpu.binding_limit as usize / (4 * cache_width) / BLOCK * BLOCK;
+            return Err(Error::DoesNotFit(format!(
+                "a cache of {} tokens needs {bytes} bytes in each layer, the device allows {}; {fits} tokens fit (--ctx {fits})",
+                blocks * BLOCK,
+                gpu.binding_limit,
+            )));
+        }
+        let mut caches = Vec::with_capacity(layers);
+        for _ in 0..layers {
+            caches.push(LayerCache { latents: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await? });
+        }
+        Ok(Self { gpu, model, caches, blocks_per_sequence: context.div_ceil(BLOCK), steps: Vec::new() })
+    }
+
+    /// The model's sizes.
+    pub fn shape(&self) -> &ModelShape {
+        self.model.shape()
+    }
+
+    /// The device it runs on.
+    pub fn gpu(&self) -> &Rc<Gpu> {
+        &self.gpu
+    }
+
+    /// Runs the spans' tokens through the model and into the cache.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub async fn run(&mut self, spans: &[Span], want: Want) -> Result<StepOutput> {
+        let gpu = Rc::clone(&self.gpu);
+        let results = self.prepare(spans, want).submit(&gpu).read().await?;
+        let mut results = results.into_iter();
+        let first = results.next().expect("every step has outputs");
+        let choices = match want {
+            Want::Tokens => Choices::Tokens(bytemuck::pod_collect_to_vec(&first)),
+            Want::Scores | Want::ScoresAndRoutes => Choices::Scores(bytemuck::pod_collect_to_vec(&first)),
+        };
+        Ok(StepOutput { choices, routes: results.map(|bytes| bytemuck::pod_collect_to_vec(&bytes)).collect() })
+    }
+
+    /// The recording for steps like `spans`, with their tokens uploaded.
+    pub fn prepare(&mut self, spans: &[Span], want: Want) -> &Recording {
+        &self.step(spans, want).recording
+    }
+
+    fn step(&mut self, spans: &[Span], want: Want) -> &Step {
+        let shape = Batch::shape_of(spans, self.blocks_per_sequence, BLOCK);
+        match self.steps.iter().position(|step| (step.shape, step.want) == (shape, want)) {
+            Some(known) => self.steps[known..].rotate_left(1),
+            None => {
+                let step = self.record(shape, want);
+                if self.steps.len() == RECORDINGS {
+                    self.steps.remove(0);
+                }
+                self.steps.push(step);
+            }
+        }
+        let step = self.steps.last().expect("it was put there");
+        step.batch.write(&self.gpu, spans, &self.model.shape().rotary);
+        step
+    }
+
+    fn record(&self, shape: BatchShape, want: Want) -> Step {
+        let rotary = &self.model.shape().rotary;
+        let batch = Batch::new(&self.gpu, shape, rotary.frequencies.len());
+        let mut pass = Pass::new(&self.gpu);
+        let forward = self.model.forward(&mut pass, &batch, &self.caches);
+        let results = match want {
+            Want::Tokens => vec![ops::argmax(&mut pass, &forward.scores)],
+            Want::Scores => vec![forward.scores],
+            Want::ScoresAndRoutes => {
+                let choices = forward.routes.into_iter().map(|routes| routes.choices);
+                std::iter::once(forward.scores).chain(choices).collect()
+            }
+        };
+        Step { shape, want, batch, recording: pass.finish(results) }
+    }
+}

@@ -1,0 +1,246 @@
+//! DeepSeek-V2 (arXiv 2405.04434) and V3, R1, V3.1 (arXiv 2412.19437).
+
+use futures::future::LocalBoxFuture;
+
+use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
+use super::loader::{Loader, Rows, stored_format};
+use super::{Forward, Model, ModelShape};
+use crate::checkpoint::Scope;
+use crate::error::Result;
+use crate::gpu::{Pass, Tensor, Weight, WeightWriter};
+use crate::layers::{
+    Batch, LatentAttention, LayerCache, Linear, Mlp, MixtureOfExperts, QueryProjection, RmsNorm,
+};
+use crate::ops::{self, Routes};
+
+struct DeepSeek {
+    shape: ModelShape,
+    embed_tokens: Weight, // [vocabulary, hidden]
+    layers: Vec<DecoderLayer>,
+    norm: RmsNorm,
+    lm_head: Linear, // [vocabulary, hidden]
+}
+
+struct DecoderLayer {
+    input_norm: RmsNorm,
+    attention: LatentAttention,
+    post_attention_norm: RmsNorm,
+    feed_forward: FeedForward,
+}
+
+/// The first few layers are dense, all others are mixtures of experts.
+enum FeedForward {
+    Dense(Mlp),
+    Mixture(MixtureOfExperts),
+}
+
+impl FeedForward {
+    /// `x: [tokens, hidden]` → `[tokens, hidden]`
+    fn forward(&self, pass: &mut Pass, x: &Tensor, routes: &mut Vec<Routes>) -> Tensor {
+        match self {
+            Self::Dense(mlp) => mlp.forward(pass, x),
+            Self::Mixture(experts) => {
+                let (y, chosen) = experts.forward(pass, x);
+                routes.push(chosen);
+                y
+            }
+        }
+    }
+}
+
+impl Model for DeepSeek {
+    fn shape(&self) -> &ModelShape {
+        &self.shape
+    }
+
+    fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward {
+        let mut routes = Vec::new();
+        let mut x = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]
+        let mut normed = self.layers[0].input_norm.forward(pass, &x);
+        // Adding to the residual stream and normalising it is one launch, so each layer ends in the norm
+        // that the next one starts with.
+        let next_norms = self.layers.iter().skip(1).map(|layer| &layer.input_norm).chain([&self.norm]);
+        for ((layer, cache), next_norm) in self.layers.iter().zip(caches).zip(next_norms) {
+            let attended = layer.attention.forward(pass, &normed, batch, cache); // [tokens, hidden]
+            (x, normed) = layer.post_attention_norm.add_forward(pass, &x, &attended);
+            let fed = layer.feed_forward.forward(pass, &normed, &mut routes); // [tokens, hidden]
+            (x, normed) = next_norm.add_forward(pass, &x, &fed);
+        }
+        // Where every token is an output, they are in order already.
+        if batch.shape.outputs != batch.shape.tokens {
+            normed = ops::gather(pass, &normed, &batch.outputs); // [outputs, hidden]
+        }
+        Forward { scores: self.lm_head.forward(pass, &normed), routes }
+    }
+}
+
+/// Reads a checkpoint of either generation.
+pub fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
+    Box::pin(async move {
+        let config = Config::new(loader.checkpoint)?;
+        let root = loader.checkpoint.root();
+        let model = root.enter("model");
+        let table = [config.vocab_size, config.hidden_size];
+        let mut layers = Vec::new();
+        let embed_tokens = loader.linear(&model, "embed_tokens", table).await?.weight;
+        for layer in 0..config.num_hidden_layers {
+            let scope = model.enter("layers").enter(layer);
+            layers.push(load_layer(loader, &config, &scope, config.is_mixture(layer)).await?);
+        }
+        let norm = loader.norm(&model, "norm", config.hidden_size, config.rms_norm_eps).await?;
+        let lm_head = if config.tie_word_embeddings {
+            loader.linear(&model, "embed_tokens", table).await?
+        } else {
+            loader.linear(&root, "lm_head", table).await?
+        };
+        let shape = ModelShape {
+            vocabulary: config.vocab_size,
+            layers: config.num_hidden_layers,
+            cache_width: latent_stride(&config) + config.qk_rope_head_dim.next_multiple_of(4),
+            context: config.max_position_embeddings,
+            rotary: config.rotary.clone(),
+        };
+        Ok(Box::new(DeepSeek { shape, embed_tokens, layers, norm, lm_head }) as Box<dyn Model>)
+    })
+}
+
+async fn load_layer(
+    loader: &Loader<'_>,
+    config: &Config,
+    scope: &Scope<'_>,
+    mixture: bool,
+) -> Result<DecoderLayer> {
+    let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
+    let mlp = scope.enter("mlp");
+    Ok(DecoderLayer {
+        input_norm: loader.norm(scope, "input_layernorm", hidden, epsilon).await?,
+        attention: load_attention(loader, config, &scope.enter("self_attn")).await?,
+        post_attention_norm: loader.norm(scope, "post_attention_layernorm", hidden, epsilon).await?,
+        feed_forward: match &config.experts {
+            Some(experts) if mixture => {
+                FeedForward::Mixture(load_experts(loader, experts, hidden, &mlp).await?)
+            }
+            _ => FeedForward::Dense(loader.mlp(&mlp, hidden, config.intermediate_size).await?),
+        },
+    })
+}
+
+/// Columns of a latent in the cache: attention reads four at a time.
+fn latent_stride(config: &Config) -> usize {
+    config.kv_lora_rank.next_multiple_of(4)
+}
+
+async fn load_attention(
+    loader: &Loader<'_>,
+    config: &Config,
+    scope: &Scope<'_>,
+) -> Result<LatentAttention> {
+    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+    let queries = heads * (config.qk_nope_head_dim + config.qk_rope_head_dim);
+    let keys = config.kv_lora_rank + config.qk_rope_head_dim;
+    let query = match config.q_lora_rank {
+        None => QueryProjection::Full {
+            q_proj: loader.linear(scope, "q_proj", [queries, hidden]).await?,
+            kv_a_proj: loader.linear(scope, "kv_a_proj_with_mqa", [keys, hidden]).await?,
+        },
+        Some(rank) => {
+            let parts = [("q_a_proj", rank), ("kv_a_proj_with_mqa", keys)];
+            QueryProjection::LowRank {
+                qkv_a_proj: loader.joined(scope, &parts, hidden).await?,
+                q_a_norm: loader.norm(scope, "q_a_layernorm", rank, LATENT_NORM_EPSILON).await?,
+                q_b_proj: loader.linear(scope, "q_b_proj", [queries, rank]).await?,
+            }
+        }
+    };
+    let kv_a_norm = loader.norm(scope, "kv_a_layernorm", config.kv_lora_rank, LATENT_NORM_EPSILON).await?;
+    let (k_up, v_up) = load_up_projections(loader, config, scope).await?;
+    Ok(LatentAttention {
+        query,
+        kv_a_norm,
+        k_up,
+        v_up,
+        o_proj: loader.linear(scope, "o_proj", [hidden, heads * config.v_head_dim]).await?,
+        nope: config.qk_nope_head_dim,
+        softmax_scale: config.softmax_scale as f32,
+    })
+}
+
+/// The two halves of `kv_b_proj`, whose rows are a head's keys, then its values.
+async fn load_up_projections(
+    loader: &Loader<'_>,
+    config: &Config,
+    scope: &Scope<'_>,
+) -> Result<(Weight, Weight)> {
+    let (heads, latent, stride) = (config.num_attention_heads, config.kv_lora_rank, latent_stride(config));
+    let (nope, value) = (config.qk_nope_head_dim, config.v_head_dim);
+    let kv_b_proj = scope.enter("kv_b_proj").tensor("weight", &[heads * (nope + value), latent])?;
+    // Not quantised: they are small, and every score and every value goes through them.
+    let format = stored_format(&[Rows::all(kv_b_proj)]);
+    let mut k_up = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
+    let mut v_up = WeightWriter::new(loader.gpu, format, [heads, value, stride]).await?;
+    for head in 0..heads {
+        let first = head * (nope + value);
+        let keys = kv_b_proj.read_rows(first..first + nope).await?; // [nope, latent]
+        let mut transposed = vec![0.0; stride * nope]; // [stride, nope]
+        for (row, key) in keys.chunks(latent).enumerate() {
+            for (column, &weight) in key.iter().enumerate() {
+                transposed[column * nope + row] = weight;
+            }
+        }
+        k_up.write(&transposed).await?;
+        let values = kv_b_proj.read_rows(first + nope..first + nope + value).await?; // [value, latent]
+        let mut padded = vec![0.0; value * stride];
+        for (padded, row) in padded.chunks_mut(stride).zip(values.chunks(latent)) {
+            padded[..latent].copy_from_slice(row);
+        }
+        v_up.write(&padded).await?;
+    }
+    loader.advance(kv_b_proj.bytes());
+    Ok((k_up.finish(), v_up.finish()))
+}
+
+async fn load_experts(
+    loader: &Loader<'_>,
+    experts: &Experts,
+    hidden: usize,
+    scope: &Scope<'_>,
+) -> Result<MixtureOfExperts> {
+    let (routed, shared) = (experts.n_routed_experts, experts.rule.shared_experts);
+    let width = experts.moe_intermediate_size;
+    let gate_scope = scope.enter("gate");
+    let gate = gate_scope.tensor("weight", &[routed, hidden])?;
+    // The router is not quantised: a small error in its scores changes experts.
+    let gate = Linear { weight: loader.stack(1, vec![Rows::all(gate)], hidden, None).await? };
+    let bias = if experts.has_correction_bias {
+        loader.vector(&gate_scope, "e_score_correction_bias", routed).await?
+    } else {
+        Tensor::new(loader.gpu, &[routed])
+    };
+
+    let mut gate_up = Vec::new();
+    let mut down_proj = Vec::new();
+    for expert in 0..routed {
+        let scope = scope.enter("experts").enter(expert);
+        for name in ["gate_proj", "up_proj"] {
+            gate_up.push(Rows::all(scope.enter(name).tensor("weight", &[width, hidden])?));
+        }
+        down_proj.push(Rows::all(scope.enter("down_proj").tensor("weight", &[hidden, width])?));
+    }
+    for expert in 0..shared {
+        let scope = scope.enter("shared_experts");
+        let part = expert * width..(expert + 1) * width;
+        for name in ["gate_proj", "up_proj"] {
+            let tensor = scope.enter(name).tensor("weight", &[shared * width, hidden])?;
+            gate_up.push(Rows::some(tensor, part.clone()));
+        }
+        let tensor = scope.enter("down_proj").tensor("weight", &[hidden, shared * width])?;
+        down_proj.push(Rows::columns(tensor, part));
+    }
+    Ok(MixtureOfExperts {
+        gate,
+        bias,
+        rule: experts.rule,
+        gate_up: loader.stack(routed + shared, gate_up, hidden, loader.quantize).await?,
+        down_proj: loader.stack(routed + shared, down_proj, width, loader.quantize).await?,
+    })
+}

@@ -1,0 +1,80 @@
+//! Architectures: their configurations, their weights and their forwards.
+//!
+//! A model records launches; it never waits, reads back or knows what a sequence is.
+
+mod deepseek;
+mod deepseek_config;
+mod loader;
+
+use futures::future::LocalBoxFuture;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::gpu::{Pass, Tensor};
+use crate::layers::{Batch, LayerCache, Rotary};
+use crate::ops::Routes;
+
+pub use loader::{Loader, Progress};
+
+/// What an engine must know of a model.
+#[derive(Clone, Debug)]
+pub struct ModelShape {
+    /// Token ids are below this.
+    pub vocabulary: usize,
+    /// Layers with a cache.
+    pub layers: usize,
+    /// Values that a layer caches of a token.
+    pub cache_width: usize,
+    /// Tokens that a sequence may have.
+    pub context: usize,
+    /// Angles of positions.
+    pub rotary: Rotary,
+}
+
+/// The tensors that a forward ends in.
+pub struct Forward {
+    /// A score per token of the vocabulary, for each output of the batch.
+    pub scores: Tensor, // [outputs, vocabulary]
+    /// The experts of every token, for each layer that has experts.
+    pub routes: Vec<Routes>,
+}
+
+/// A loaded model.
+pub trait Model {
+    /// Its sizes.
+    fn shape(&self) -> &ModelShape;
+
+    /// Records one step: the batch's tokens into the cache, and their scores.
+    fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward;
+}
+
+/// How an architecture is loaded.
+pub struct Architecture {
+    /// `model_type` in config.json.
+    pub model_type: &'static str,
+    /// Reads the weights.
+    pub load: for<'a> fn(&'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>>,
+}
+
+/// Every architecture.
+pub static ARCHITECTURES: [Architecture; 2] = [
+    Architecture { model_type: "deepseek_v3", load: deepseek::load },
+    Architecture { model_type: "deepseek_v2", load: deepseek::load },
+];
+
+/// The architecture that a checkpoint asks for.
+///
+/// # Errors
+/// [`Error::Unsupported`] with what there is, for any other.
+pub fn architecture(checkpoint: &Checkpoint) -> Result<&'static Architecture> {
+    let fields = checkpoint.fields()?;
+    let wanted = fields.str("model_type")?;
+    let found = ARCHITECTURES.iter().find(|architecture| architecture.model_type == wanted);
+    found.ok_or_else(|| {
+        let known: Vec<_> = ARCHITECTURES.iter().map(|architecture| architecture.model_type).collect();
+        Error::unsupported(
+            fields.file.clone(),
+            format!("model_type {wanted:?} is not supported; there is {}", known.join(", ")),
+        )
+    })
+}
