@@ -67,9 +67,11 @@ impl Gpu {
             tiers.subgroup_size = 0;
         }
         tiers.f16 &= !options.no_f16;
+        tiers.int64 &= !options.no_int64;
         let mut features = wgpu::Features::empty();
         features.set(wgpu::Features::SUBGROUP, tiers.subgroup_size > 0);
         features.set(wgpu::Features::SHADER_F16, tiers.f16);
+        features.set(wgpu::Features::SHADER_INT64, tiers.int64);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tiefsee"),
             required_features: features,

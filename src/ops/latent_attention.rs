@@ -64,15 +64,23 @@ pub fn latent_attention(
     assert!(latent.is_multiple_of(4) && width.is_multiple_of(4), "{latent} of {width} columns");
     assert!((4..=1024).contains(&latent), "a latent of {latent} columns");
 
+    let tiers = pass.gpu.tiers;
+    // A barrier costs software adapters more than the exchange of registers within a subgroup.
+    let chunks = |columns: usize| if columns.is_multiple_of(8) { columns / 8 } else { usize::MAX };
+    let small = tiers.software && tiers.subgroup_size == 8 && chunks(latent) <= 8 && chunks(width) <= 16;
+    let unit = if small { 8 } else { 4 };
+    let kernel = if small { kernel!("latent_attention_subgroup") } else { kernel!("latent_attention") };
+    let workgroup = [("WORKGROUP_SIZE", latent as u32 / 4)];
+
     let z = pass.tensor(&[tokens, splits.count, heads, latent]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {
-        kernel: kernel!("latent_attention"),
-        constants: &[("WORKGROUP_SIZE", latent as u32 / 4)],
+        kernel,
+        constants: if small { &[] } else { &workgroup },
         params: Params {
             heads: heads as u32,
-            width: width as u32 / 4,
-            latent: latent as u32 / 4,
+            width: (width / unit) as u32,
+            latent: (latent / unit) as u32,
             block: keys.block as u32,
             blocks_per_sequence: blocks_per_sequence as u32,
             splits: splits.count as u32,
