@@ -12,7 +12,7 @@
 // One workgroup per token, four heads and part of the context (a split). The four heads
 // share every load of the cache. A lane computes the scores of four keys at a time, then
 // owns four columns of z: WORKGROUP_SIZE is latent / 4. Keys are the cache's rows at the
-// positions up to the token's own; `blocks` maps positions to slots, `block` to a block.
+// positions up to the token's own; `blocks` maps positions to slots, BLOCK to a block.
 // `stats` are the largest score and the sum of the exponentials, for merge_splits.
 // `width` and `latent` are multiples of 4 and counted in vec4s.
 
@@ -20,7 +20,6 @@ struct Params {
     heads: u32,
     width: u32,
     latent: u32,
-    block: u32,
     blocks_per_sequence: u32,
     splits: u32,
     split_keys: u32,
@@ -37,6 +36,8 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> stats: array<vec2f>;
 
 override WORKGROUP_SIZE: u32 = 128;
+// A power of two is cheap to divide by, if it is known when the kernel is compiled.
+override BLOCK: u32 = 32;
 
 const NOTHING: f32 = -1e30;
 
@@ -47,9 +48,9 @@ var<workgroup> key_weights: array<array<vec4f, 4>, WORKGROUP_SIZE>;
 
 // The cache rows of four keys, in vec4s.
 fn rows_of(sequence: u32, keys: vec4u) -> vec4u {
-    let at = sequence * params.blocks_per_sequence + keys / params.block;
+    let at = sequence * params.blocks_per_sequence + keys / BLOCK;
     let key_blocks = vec4u(blocks[at.x], blocks[at.y], blocks[at.z], blocks[at.w]);
-    return (key_blocks * params.block + keys % params.block) * params.width;
+    return (key_blocks * BLOCK + keys % BLOCK) * params.width;
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

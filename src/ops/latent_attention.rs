@@ -10,7 +10,6 @@ struct Params {
     heads: u32,
     width: u32,
     latent: u32,
-    block: u32,
     blocks_per_sequence: u32,
     splits: u32,
     split_keys: u32,
@@ -71,18 +70,17 @@ pub fn latent_attention(
     let small = tiers.software && tiers.subgroup_size == 8 && chunks(latent) <= 8 && chunks(width) <= 16;
     let unit = if small { 8 } else { 4 };
     let kernel = if small { kernel!("latent_attention_subgroup") } else { kernel!("latent_attention") };
-    let workgroup = [("WORKGROUP_SIZE", latent as u32 / 4)];
+    let constants = [("BLOCK", keys.block as u32), ("WORKGROUP_SIZE", latent as u32 / 4)];
 
     let z = pass.tensor(&[tokens, splits.count, heads, latent]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {
         kernel,
-        constants: if small { &[] } else { &workgroup },
+        constants: if small { &constants[..1] } else { &constants },
         params: Params {
             heads: heads as u32,
             width: (width / unit) as u32,
             latent: (latent / unit) as u32,
-            block: keys.block as u32,
             blocks_per_sequence: blocks_per_sequence as u32,
             splits: splits.count as u32,
             split_keys: splits.keys as u32,

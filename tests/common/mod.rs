@@ -29,6 +29,7 @@ pub fn options() -> DeviceOptions {
         device: env::var("TIEFSEE_TEST_DEVICE").ok(),
         no_subgroups: without,
         no_f16: without,
+        no_int64: without,
     }
 }
 

@@ -13,19 +13,36 @@ use naga::{Module, ShaderStage};
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Kernel, Tiers};
 
-/// The least and the most that a device can do.
-const TIERS: [Tiers; 2] = [
+/// The least and the most that a GPU can do, and what a software driver can do besides.
+const TIERS: [Tiers; 3] = [
     Tiers {
         subgroup_size: 0,
         f16: false,
+        int64: false,
         software: false,
     },
     Tiers {
         subgroup_size: 8,
         f16: true,
+        int64: false,
         software: false,
     },
+    Tiers {
+        subgroup_size: 8,
+        f16: true,
+        int64: true,
+        software: true,
+    },
 ];
+
+/// The tiers that a kernel is made for: all, but for the kernels that work inside a subgroup.
+fn tiers_of(kernel: &Kernel) -> &'static [Tiers] {
+    if kernel.wgsl.contains("subgroupShuffle") {
+        &TIERS[1..]
+    } else {
+        &TIERS
+    }
+}
 
 fn folder(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -81,6 +98,7 @@ fn validate(module: &Module, text: &str, tiers: Tiers) -> Result<ModuleInfo, Str
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, tiers.subgroup_size > 0);
     capabilities.set(Capabilities::SHADER_FLOAT16, tiers.f16);
+    capabilities.set(Capabilities::SHADER_INT64, tiers.int64);
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator
         .validate(module)
@@ -123,7 +141,7 @@ fn translate(text: &str, tiers: Tiers) -> Result<Module, String> {
 fn every_kernel_is_valid_everywhere() {
     for kernel in kernels() {
         for format in formats_of(&kernel) {
-            for tiers in TIERS {
+            for &tiers in tiers_of(&kernel) {
                 let linked = kernel.link(format, tiers);
                 if let Err(error) = translate(&linked, tiers) {
                     let format = format.map_or("no format", |format| format.name);
@@ -138,7 +156,8 @@ fn every_kernel_is_valid_everywhere() {
 fn tiers_are_used_where_they_help() {
     for kernel in kernels() {
         for format in formats_of(&kernel) {
-            let [least, most] = TIERS.map(|tiers| kernel.link(format, tiers));
+            let [least, most, wide] = TIERS.map(|tiers| kernel.link(format, tiers));
+            assert_eq!(wide.contains("u64"), kernel.wgsl.contains("Wide"), "{}: u64", kernel.name);
             for (feature, helps) in [
                 ("subgroupAdd(", kernel.wgsl.contains("lanes_sum(")),
                 (
@@ -157,9 +176,10 @@ fn tiers_are_used_where_they_help() {
 fn every_kernel_keeps_the_conventions() {
     for kernel in kernels() {
         for format in formats_of(&kernel) {
-            let linked = kernel.link(format, TIERS[0]);
+            let tiers = tiers_of(&kernel)[0];
+            let linked = kernel.link(format, tiers);
             let module = parse(&linked).unwrap_or_else(|error| panic!("{}: {error}", kernel.name));
-            let resolved = translate(&linked, TIERS[0]).unwrap_or_else(|error| panic!("{error}"));
+            let resolved = translate(&linked, tiers).unwrap_or_else(|error| panic!("{error}"));
             let complaints = [
                 conventions::of_text(kernel.wgsl),
                 conventions::of_header(kernel.wgsl, &module),
