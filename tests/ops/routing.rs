@@ -41,63 +41,62 @@ const NOAUX_TC: RoutingRule = RoutingRule {
 /// Choices closer than this may fall differently in f32, unless they are equal.
 const MARGIN: f64 = 1e-6;
 
-#[test]
-fn route() {
-    let few = RoutingRule {
+/// Experts, and a rule for them.
+fn rules() -> Vec<(usize, RoutingRule)> {
+    let many = RoutingRule {
+        experts_per_token: 6,
+        groups: 8,
+        groups_kept: 3,
+        ..GROUP_LIMITED
+    };
+    let odd = RoutingRule {
         experts_per_token: 4,
         groups: 3,
         groups_kept: 1,
         ..NOAUX_TC
     };
+    let most = RoutingRule {
+        experts_per_token: 64,
+        groups: 64,
+        groups_kept: 64,
+        ..NOAUX_TC
+    };
+    // Groups of one expert, which has no second.
+    let alone = RoutingRule {
+        experts_per_token: 3,
+        groups_kept: 5,
+        ..NOAUX_TC
+    };
+    vec![
+        (
+            1,
+            RoutingRule {
+                experts_per_token: 1,
+                ..GREEDY
+            },
+        ),
+        (64, GREEDY),
+        (18, GROUP_LIMITED),
+        (160, many),
+        (18, odd),
+        (256, NOAUX_TC),
+        (512, most),
+        (8, alone),
+    ]
+}
+
+#[test]
+fn route() {
     for gpu in layouts() {
         for tokens in [1, 2, 29] {
-            for (experts, rule) in [
-                (
-                    1,
-                    RoutingRule {
-                        experts_per_token: 1,
-                        ..GREEDY
-                    },
-                ),
-                (64, GREEDY),
-                (18, GROUP_LIMITED),
-                (
-                    160,
-                    RoutingRule {
-                        experts_per_token: 6,
-                        groups: 8,
-                        groups_kept: 3,
-                        ..GROUP_LIMITED
-                    },
-                ),
-                (18, few),
-                (256, NOAUX_TC),
-                (
-                    512,
-                    RoutingRule {
-                        experts_per_token: 64,
-                        groups: 64,
-                        groups_kept: 64,
-                        ..NOAUX_TC
-                    },
-                ),
-                // Groups of one expert, which has no second.
-                (
-                    8,
-                    RoutingRule {
-                        experts_per_token: 3,
-                        groups_kept: 5,
-                        ..NOAUX_TC
-                    },
-                ),
-            ] {
+            for (experts, rule) in rules() {
                 let scores = spread(&noise(tokens * experts, 50), 4.0);
                 check_route(&gpu, &scores, &vec![0.0; experts], &rule);
                 // Biases below zero, beyond every probability: choices change, weights do not.
-                let bias: Vec<f32> = noise(experts, 51)
+                let bias = noise(experts, 51)
                     .iter()
                     .map(|bias| bias * 2.0 - 3.0)
-                    .collect();
+                    .collect::<Vec<_>>();
                 check_route(&gpu, &scores, &bias, &rule);
             }
         }
@@ -184,10 +183,7 @@ fn check_route(gpu: &Gpu, scores: &[f32], bias: &[f32], rule: &RoutingRule) {
         let expected: Vec<f32> = expected.experts.iter().map(|&(_, weight)| weight).collect();
         let (weights, shared) = weights[token * slots..][..slots].split_at(expected.len());
         assert_near(weights, &expected, EXPONENTIAL, &what);
-        assert!(
-            shared.iter().all(|&weight| weight == 1.0),
-            "{what}: {shared:?}"
-        );
+        assert_eq!(shared, vec![1.0; rule.shared_experts], "{what}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every kernel with every weight format: valid in every shading language, and by the rules of the house.
 
+mod broken;
 mod conventions;
 
 use std::fs;
