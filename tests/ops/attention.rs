@@ -78,8 +78,9 @@ impl Context {
             Scores::Noise => (width as f32).powf(-0.5),
             Scores::Equal => 0.0,
             Scores::Huge => {
-                q.iter_mut()
-                    .for_each(|value| *value = (*value * 8.0).round() * 64.0);
+                for value in &mut q {
+                    *value = (*value * 8.0).round() * 64.0;
+                }
                 1.0
             }
         };

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use tiefsee::Error;
-use tiefsee::gpu::{DeviceOptions, Gpu, Pass, Recording, Tensor, WeightWriter};
+use tiefsee::gpu::{AdapterReport, DeviceOptions, Gpu, Pass, Recording, Tensor, WeightWriter};
 use tiefsee::{formats, ops};
 
 use crate::common::{noise, open, options};
@@ -65,7 +65,7 @@ fn cpu_is_a_software_adapter() {
         ..options()
     };
     let opened = pollster::block_on(Gpu::open(&options));
-    if !adapters.iter().any(|adapter| adapter.is_software()) {
+    if !adapters.iter().any(AdapterReport::is_software) {
         assert!(matches!(opened.err(), Some(Error::NoAdapter(_))));
         return;
     }

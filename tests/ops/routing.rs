@@ -183,10 +183,7 @@ fn check_route(gpu: &Gpu, scores: &[f32], bias: &[f32], rule: &RoutingRule) {
         let expected: Vec<f32> = expected.experts.iter().map(|&(_, weight)| weight).collect();
         let (weights, shared) = weights[token * slots..][..slots].split_at(expected.len());
         assert_near(weights, &expected, EXPONENTIAL, &what);
-        assert!(
-            shared.iter().all(|&weight| weight == 1.0),
-            "{what}: {shared:?}"
-        );
+        assert_eq!(shared, vec![1.0; rule.shared_experts], "{what}");
     }
 }
 
