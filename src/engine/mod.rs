@@ -46,6 +46,9 @@ pub enum Event {
 pub struct Request {
     /// The prompt's ids.
     pub tokens: Vec<u32>,
+    /// How many ids at the prompt's end were sampled before, by a request that this one resumes:
+    /// its random numbers go on behind theirs.
+    pub resumed: usize,
     /// The most tokens to generate.
     pub max_tokens: usize,
     /// Ids that end the answer.
@@ -95,7 +98,7 @@ impl Engine {
         if let Some(token) = request.tokens.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(Error::Usage(format!("token {token} is not below the vocabulary of {vocabulary}")));
         }
-        let sampler = Sampler::new(request.sampling.clone())?;
+        let sampler = Sampler::new(request.sampling.clone(), request.resumed)?;
         let admission = self.scheduler.add(request)?;
         self.samplers.insert(admission.id, sampler);
         Ok(admission)

@@ -36,11 +36,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler at the start of its seed.
+    /// A sampler after `drawn` tokens of its seed.
     ///
     /// # Errors
     /// [`Error::Usage`] for a setting out of range.
-    pub fn new(sampling: Sampling) -> Result<Self> {
+    pub fn new(sampling: Sampling, drawn: usize) -> Result<Self> {
         let Sampling { temperature, top_p, min_p, repetition_penalty, seed, .. } = sampling;
         let ranges = [
             ("temperature", temperature, (0.0..=100.0).contains(&temperature), "between 0 and 100"),
@@ -58,7 +58,10 @@ impl Sampler {
                 return Err(Error::Usage(format!("{name} is {value}; it must be {range}")));
             }
         }
-        Ok(Self { sampling, random: Pcg32::new(seed, 0) })
+        let mut random = Pcg32::new(seed, 0);
+        // A token takes two numbers.
+        random.advance(2 * drawn as u64);
+        Ok(Self { sampling, random })
     }
 
     /// Whether the best token is taken whatever came before, so that the GPU can choose it.

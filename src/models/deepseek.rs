@@ -75,7 +75,7 @@ impl Model for DeepSeek {
 }
 
 /// Reads a checkpoint of either generation.
-pub fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
+pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
         let root = loader.checkpoint.root();

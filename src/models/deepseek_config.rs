@@ -6,11 +6,11 @@ use crate::layers::{Rotary, Yarn};
 use crate::ops::{GroupScore, RoutingRule, Scoring};
 
 /// Epsilon of the norms inside attention, whatever `rms_norm_eps` says.
-pub const LATENT_NORM_EPSILON: f64 = 1e-6;
+pub(super) const LATENT_NORM_EPSILON: f64 = 1e-6;
 
 /// Sizes and rules of a model.
 #[derive(Debug)]
-pub struct Config {
+pub(super) struct Config {
     pub vocab_size: usize,
     pub hidden_size: usize,
     pub intermediate_size: usize,
@@ -31,7 +31,7 @@ pub struct Config {
 
 /// The part of the configuration that concerns experts.
 #[derive(Debug)]
-pub struct Experts {
+pub(super) struct Experts {
     pub n_routed_experts: usize,
     pub moe_intermediate_size: usize,
     pub first_k_dense_replace: usize,
@@ -41,7 +41,7 @@ pub struct Experts {
 }
 
 impl Config {
-    pub fn new(checkpoint: &Checkpoint) -> Result<Self> {
+    pub(super) fn new(checkpoint: &Checkpoint) -> Result<Self> {
         let fields = checkpoint.fields()?;
         refuse_unsupported(&fields)?;
         let size = |name| sized(&fields, name, 1 << 24);
@@ -97,7 +97,7 @@ impl Config {
     }
 
     /// Whether `layer` has experts instead of one wide network.
-    pub fn is_mixture(&self, layer: usize) -> bool {
+    pub(super) fn is_mixture(&self, layer: usize) -> bool {
         self.experts.as_ref().is_some_and(|experts| {
             layer >= experts.first_k_dense_replace && layer.is_multiple_of(experts.moe_layer_freq)
         })

@@ -161,7 +161,7 @@ impl<'a> Loader<'a> {
 }
 
 /// The format that keeps `parts` as they are; f32 where they differ.
-pub fn stored_format(parts: &[Rows]) -> &'static Format {
+pub(super) fn stored_format(parts: &[Rows]) -> &'static Format {
     let of = |dtype: Dtype| formats::ALL.into_iter().find(|format| format.stored == Some(dtype));
     let first = parts.first().map(|part| part.tensor.dtype);
     let same = parts.iter().all(|part| Some(part.tensor.dtype) == first);

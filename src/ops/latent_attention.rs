@@ -61,7 +61,8 @@ pub fn latent_attention(
     assert_eq!(keys.positions.dims(), [tokens]);
     assert_eq!(keys.sequences.dims(), [tokens]);
     assert!(latent.is_multiple_of(4) && width.is_multiple_of(4), "{latent} of {width} columns");
-    assert!((4..=1024).contains(&latent), "a latent of {latent} columns");
+    // A lane has 96 bytes of workgroup memory, of which every device has 16 KiB.
+    assert!((4..=680).contains(&latent), "a latent of {latent} columns");
 
     let tiers = pass.gpu.tiers;
     // A barrier costs software adapters more than the exchange of registers within a subgroup.

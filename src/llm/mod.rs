@@ -1,0 +1,243 @@
+//! A model ready for use: checkpoint, engine and text put together.
+//!
+//! What the command line, the examples and the browser call; it prints nothing.
+
+mod answer;
+mod source;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures::Stream;
+
+use crate::checkpoint::{Checkpoint, Source};
+use crate::engine::{Engine, Limits, Sampling};
+use crate::error::{Error, Result};
+use crate::formats::Format;
+use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
+use crate::models::{Loader, Progress, architecture};
+use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
+
+pub use answer::{Completion, Timings, Update, Usage};
+pub use source::open_source;
+
+/// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
+const DEFAULT_CONTEXT: usize = 8192;
+/// Tokens of a prompt that run in one step.
+const STEP_TOKENS: usize = 256;
+
+/// How a model is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Which device, with which of its features.
+    pub device: DeviceOptions,
+    /// Tokens that a sequence may have; what the model allows, but at most 8192, if `None`.
+    pub context: Option<usize>,
+    /// Sequences that may run together.
+    pub sequences: usize,
+    /// What projections are packed into on loading; as stored if `None`.
+    pub quantize: Option<&'static Format>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { device: DeviceOptions::default(), context: None, sequences: 1, quantize: None }
+    }
+}
+
+/// How an answer is generated.
+#[derive(Clone, Debug)]
+pub struct GenerateOptions {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// The most tokens; up to the end of the context if `None`.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+}
+
+/// A loaded model with its tokenizer and templates.
+pub struct Llm {
+    source: Rc<dyn Source>,
+    options: LoadOptions,
+    engine: Engine,
+    tokenizer: Arc<Tokenizer>,
+    template: Result<ChatTemplate>,
+    generation: GenerationConfig,
+}
+
+impl Llm {
+    /// Loads the model that `model` names: `demo` for the bundled one, or a folder in Hugging
+    /// Face layout.
+    ///
+    /// # Errors
+    /// Every way in which files, adapters and memory fail; see [`Error`].
+    pub async fn load(model: &str, options: LoadOptions) -> Result<Self> {
+        Self::load_from(open_source(model)?, options, &|_| ()).await
+    }
+
+    /// Loads a model from wherever `source` reads, telling `progress` how far it is.
+    ///
+    /// # Errors
+    /// As [`Llm::load`].
+    pub async fn load_from(
+        source: Rc<dyn Source>,
+        options: LoadOptions,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Self> {
+        let checkpoint = Checkpoint::open(Rc::clone(&source)).await?;
+        // Texts first: they are small, and their faults should not cost the time of loading weights.
+        let vocabulary = checkpoint.fields()?.usize("vocab_size")?;
+        let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
+        let template = load_template(&checkpoint).await?;
+        let generation = load_generation(&checkpoint, &tokenizer).await?;
+        let engine = load_engine(&checkpoint, &options, progress).await?;
+        Ok(Self { source, options, engine, tokenizer: Arc::new(tokenizer), template, generation })
+    }
+
+    /// The adapter it runs on.
+    pub fn device(&self) -> &AdapterReport {
+        self.engine.runner().gpu().adapter()
+    }
+
+    /// Words to ids and back.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// What runs token ids.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// The checkpoint's own recommendation, with the given seed.
+    pub fn defaults(&self, seed: u64) -> GenerateOptions {
+        let GenerationConfig { temperature, top_p, top_k, repetition_penalty, max_new_tokens, .. } = self.generation;
+        GenerateOptions {
+            sampling: Sampling { temperature, top_k: top_k.unwrap_or(0), top_p, min_p: 0.0, repetition_penalty, seed },
+            max_tokens: max_new_tokens,
+            stop: Vec::new(),
+        }
+    }
+
+    /// A conversation as the model reads it, ready for its answer.
+    ///
+    /// # Errors
+    /// [`Error::Template`] if the checkpoint's template fails, [`Error::NotFound`] if it has none.
+    pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
+        match &self.template {
+            Ok(template) => template.encode(&self.tokenizer, messages, true),
+            Err(Error::NotFound(why)) => Err(Error::NotFound(format!("{why}; --raw works without one"))),
+            Err(error) => Err(Error::Template(error.to_string())),
+        }
+    }
+
+    /// A text as it is, with special tokens where it writes them, after the beginning-of-sequence
+    /// token if the checkpoint has one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if nothing is left to read.
+    pub fn raw_prompt(&self, text: &str) -> Result<Prompt> {
+        let tokens = self.tokenizer.encode_with_specials(text)?;
+        if tokens.is_empty() {
+            return Err(Error::Usage("the prompt is empty".into()));
+        }
+        Ok(Prompt { tokens, opens_reasoning: false })
+    }
+
+    /// Answers a prompt, piece by piece; dropping the stream stops the answer.
+    ///
+    /// # Errors
+    /// [`Error::ContextExceeded`] or [`Error::Usage`] for what cannot be begun.
+    pub fn generate<'a>(
+        &'a mut self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+    ) -> Result<impl Stream<Item = Result<Update>> + use<'a>> {
+        answer::Answer::start(self, prompt, options).map(answer::Answer::stream)
+    }
+
+    /// Answers a conversation, piece by piece; dropping the stream stops the answer.
+    ///
+    /// # Errors
+    /// As [`Llm::prompt`] and [`Llm::generate`].
+    pub fn chat<'a>(
+        &'a mut self,
+        messages: &[Message],
+        options: &GenerateOptions,
+    ) -> Result<impl Stream<Item = Result<Update>> + use<'a>> {
+        let prompt = self.prompt(messages)?;
+        self.generate(&prompt, options)
+    }
+
+    /// Opens the device again and loads the weights anew, after it was lost.
+    async fn reload(&mut self) -> Result<()> {
+        let checkpoint = Checkpoint::open(Rc::clone(&self.source)).await?;
+        self.engine = load_engine(&checkpoint, &self.options, &|_| ()).await?;
+        Ok(())
+    }
+}
+
+async fn load_engine(
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<Engine> {
+    let architecture = architecture(checkpoint)?;
+    let gpu = Gpu::open(&options.device).await?;
+    let loader = Loader::new(&gpu, checkpoint, options.quantize, progress);
+    let model = (architecture.load)(&loader).await?;
+    gpu.flush().await?;
+
+    let shape = model.shape();
+    let context = match options.context {
+        Some(0) => return Err(Error::Usage("a context of 0 tokens holds nothing".into())),
+        Some(context) if context > shape.context => {
+            return Err(Error::Usage(format!(
+                "a context of {context} tokens is longer than the {} that the model was made for",
+                shape.context
+            )));
+        }
+        Some(context) => context,
+        None => shape.context.min(DEFAULT_CONTEXT),
+    };
+    let sequences = options.sequences.max(1);
+    let limits =
+        Limits { context, sequences, step_tokens: STEP_TOKENS, cache_tokens: context.saturating_mul(sequences) };
+    Engine::new(gpu, model, limits).await
+}
+
+async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {
+    let file = "tokenizer.json";
+    let json = checkpoint.text(file).await?;
+    let missing = || Error::NotFound(format!("{}: no such file; a model needs its tokenizer", checkpoint.path(file)));
+    Tokenizer::from_json(&checkpoint.path(file), json.ok_or_else(missing)?.as_bytes(), vocabulary)
+}
+
+/// The template; its faults matter only when a conversation is rendered.
+async fn load_template(checkpoint: &Checkpoint) -> Result<Result<ChatTemplate>> {
+    let file = "tokenizer_config.json";
+    let config = match checkpoint.text(file).await? {
+        None => serde_json::Value::Null,
+        Some(text) => serde_json::from_str(&text)
+            .map_err(|error| Error::damaged(checkpoint.path(file), error.to_string()))?,
+    };
+    let jinja = checkpoint.text("chat_template.jinja").await?;
+    Ok(ChatTemplate::from_config(&config, jinja.as_deref()))
+}
+
+/// The checkpoint's recommendation; stop tokens come from config.json where it names none.
+async fn load_generation(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<GenerationConfig> {
+    let file = "generation_config.json";
+    let mut generation = match checkpoint.text(file).await? {
+        None => GenerationConfig::default(),
+        Some(text) => GenerationConfig::from_json(&checkpoint.path(file), text.as_bytes())?,
+    };
+    if generation.eos_token_ids.is_empty() {
+        let ids = checkpoint.config()["eos_token_id"].clone();
+        let ids = if ids.is_array() { ids } else { serde_json::json!([ids]) };
+        let ids = ids.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
+        generation.eos_token_ids = ids.filter(|&id| id < tokenizer.vocabulary() as u64).map(|id| id as u32).collect();
+    }
+    Ok(generation)
+}
