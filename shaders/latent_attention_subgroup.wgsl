@@ -1,5 +1,5 @@
-// z = softmax(scale * q * transpose(cache)) * cache[..latent], per head: latent_attention without workgroup memory, for
-// rows of at most 16 chunks of 8 columns, and subgroups of 8 lanes.
+// z = softmax(scale * q * transpose(cache)) * cache[..latent], per head: latent_attention for short rows, without
+// workgroup memory.
 //
 //   q          [tokens, heads, width]
 //   cache      [slots, width]
@@ -9,12 +9,12 @@
 //   z          [tokens, splits, heads, latent]
 //   stats      [tokens, splits, heads, 2]
 //
-// One subgroup per token, four heads and part of the context (a split). A lane owns two
-// chunks of every row, the first of which may be values: rows are loaded once, for scores
-// and values and all four heads. Eight keys at a time, lanes exchange their parts of the
-// scores until each has those of one key. `stats` are the largest score and the sum of
-// the exponentials, for merge_splits. `width` and `latent` are multiples of 8 and counted
-// in chunks; the latent has at most 8.
+// One subgroup of 8 lanes per token, four heads and part of the context (a split). Every
+// row is loaded once, for scores and values and all four heads: a lane takes one of its
+// first 8 chunks of 8 columns, and the 4 chunks of the tail of two rows share a load.
+// After eight keys the lanes exchange their parts of the scores, so that each has those
+// of one key. `stats` are the largest score and the sum of the exponentials, for
+// merge_splits. `width` (at most 12) and `latent` (at most 8) are counted in chunks.
 
 struct Params {
     heads: u32,
@@ -35,35 +35,27 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> z: array<mat2x4f>;
 @group(0) @binding(7) var<storage, read_write> stats: array<vec2f>;
 
-const NOTHING: f32 = -1e30;
-
 // A power of two is cheap to divide by, if it is known when the kernel is compiled.
 override BLOCK: u32 = 32;
 
-// A lane's two chunks of a row.
-struct Row {
-    first: mat2x4f,
-    second: mat2x4f,
+const NOTHING: f32 = -1e30;
+
+// A chunk for each of four heads.
+struct Heads { a: mat2x4f, b: mat2x4f, c: mat2x4f, d: mat2x4f }
+
+// A chunk of a query; beyond its end zeros, which cancel whatever chunk of a key they meet.
+fn query(token: u32, head: u32, chunk: u32) -> mat2x4f {
+    let start = (token * params.heads + min(head, params.heads - 1)) * params.width;
+    return f32(chunk < params.width) * wide(q[start + min(chunk, params.width - 1)]);
 }
 
-// A value per head.
-struct Queries { of_0: Row, of_1: Row, of_2: Row, of_3: Row }
-struct Sums { of_0: mat2x4f, of_1: mat2x4f, of_2: mat2x4f, of_3: mat2x4f }
-
-fn query(token: u32, head: u32, lane: u32) -> Row {
-    let start = (token * params.heads + min(head, params.heads - 1)) * params.width + lane;
-    var row: Row;
-    if lane < params.width { row.first = wide(q[start]); }
-    if lane + 8 < params.width { row.second = wide(q[start + 8]); }
-    return row;
-}
-
-// Chunks beyond the row's end meet queries of zero.
-fn cache_row(start: u32, lane: u32) -> Row {
-    var row: Row;
-    row.first = wide(cache[start + min(lane, params.width - 1)]);
-    if lane + 8 < params.width { row.second = wide(cache[start + lane + 8]); }
-    return row;
+fn queries(token: u32, head: u32, chunk: u32) -> Heads {
+    return Heads(
+        query(token, head, chunk),
+        query(token, head + 1, chunk),
+        query(token, head + 2, chunk),
+        query(token, head + 3, chunk),
+    );
 }
 
 // Where a key's row starts in the cache, in chunks.
@@ -72,18 +64,12 @@ fn row_start(sequence: u32, key: u32) -> u32 {
     return (block * BLOCK + key % BLOCK) * params.width;
 }
 
-fn row_dot(a: Row, b: Row) -> f32 {
-    let first = dot(a.first[0], b.first[0]) + dot(a.first[1], b.first[1]);
-    return first + dot(a.second[0], b.second[0]) + dot(a.second[1], b.second[1]);
-}
-
-// The lane's part of a key's scores.
-fn dots(queries: Queries, key: Row) -> vec4f {
+fn dots(heads: Heads, chunk: mat2x4f) -> vec4f {
     return vec4f(
-        row_dot(queries.of_0, key),
-        row_dot(queries.of_1, key),
-        row_dot(queries.of_2, key),
-        row_dot(queries.of_3, key),
+        dot(heads.a[0], chunk[0]) + dot(heads.a[1], chunk[1]),
+        dot(heads.b[0], chunk[0]) + dot(heads.b[1], chunk[1]),
+        dot(heads.c[0], chunk[0]) + dot(heads.c[1], chunk[1]),
+        dot(heads.d[0], chunk[0]) + dot(heads.d[1], chunk[1]),
     );
 }
 
@@ -99,16 +85,16 @@ fn largest_of_lanes(scores: vec4f) -> vec4f {
     return max(four, subgroupShuffleXor(four, 4u));
 }
 
-fn scaled(z: Sums, by: vec4f) -> Sums {
-    return Sums(by.x * z.of_0, by.y * z.of_1, by.z * z.of_2, by.w * z.of_3);
+fn scaled(sums: Heads, by: vec4f) -> Heads {
+    return Heads(by.x * sums.a, by.y * sums.b, by.z * sums.c, by.w * sums.d);
 }
 
-fn plus(z: Sums, weights: vec4f, value: mat2x4f) -> Sums {
-    return Sums(
-        z.of_0 + weights.x * value,
-        z.of_1 + weights.y * value,
-        z.of_2 + weights.z * value,
-        z.of_3 + weights.w * value,
+fn plus(sums: Heads, weights: vec4f, value: mat2x4f) -> Heads {
+    return Heads(
+        sums.a + weights.x * value,
+        sums.b + weights.y * value,
+        sums.c + weights.z * value,
+        sums.d + weights.w * value,
     );
 }
 
@@ -130,30 +116,32 @@ fn main(
     let end = min(begin + share, context);
     let sequence = sequences[token];
 
-    let queries = Queries(
-        query(token, head, lane),
-        query(token, head + 1, lane),
-        query(token, head + 2, lane),
-        query(token, head + 3, lane),
-    );
+    let q_first = queries(token, head, lane);
+    let q_tail = queries(token, head, 8 + lane % 4);
+    let first_chunk = min(lane, params.width - 1);
+    let tail_chunk = min(8 + lane % 4, params.width - 1);
     var largest = vec4f(NOTHING);
     var total = vec4f();
-    var sums = Sums();
+    var sums = Heads();
     for (var start = begin; start < end; start += 8) {
         let key = start + lane;
         let row = row_start(sequence, min(key, end - 1));
-        let row_0 = cache_row(subgroupShuffle(row, 0u), lane);
-        let row_1 = cache_row(subgroupShuffle(row, 1u), lane);
-        let row_2 = cache_row(subgroupShuffle(row, 2u), lane);
-        let row_3 = cache_row(subgroupShuffle(row, 3u), lane);
-        let row_4 = cache_row(subgroupShuffle(row, 4u), lane);
-        let row_5 = cache_row(subgroupShuffle(row, 5u), lane);
-        let row_6 = cache_row(subgroupShuffle(row, 6u), lane);
-        let row_7 = cache_row(subgroupShuffle(row, 7u), lane);
-        let sum_0 = exchange(dots(queries, row_0), dots(queries, row_4), lane, 4u);
-        let sum_1 = exchange(dots(queries, row_1), dots(queries, row_5), lane, 4u);
-        let sum_2 = exchange(dots(queries, row_2), dots(queries, row_6), lane, 4u);
-        let sum_3 = exchange(dots(queries, row_3), dots(queries, row_7), lane, 4u);
+        let row_0 = wide(cache[subgroupShuffle(row, 0u) + first_chunk]);
+        let row_1 = wide(cache[subgroupShuffle(row, 1u) + first_chunk]);
+        let row_2 = wide(cache[subgroupShuffle(row, 2u) + first_chunk]);
+        let row_3 = wide(cache[subgroupShuffle(row, 3u) + first_chunk]);
+        let row_4 = wide(cache[subgroupShuffle(row, 4u) + first_chunk]);
+        let row_5 = wide(cache[subgroupShuffle(row, 5u) + first_chunk]);
+        let row_6 = wide(cache[subgroupShuffle(row, 6u) + first_chunk]);
+        let row_7 = wide(cache[subgroupShuffle(row, 7u) + first_chunk]);
+        let tail_0 = wide(cache[subgroupShuffle(row, lane / 4 * 4 + 0u) + tail_chunk]);
+        let tail_1 = wide(cache[subgroupShuffle(row, lane / 4 * 4 + 1u) + tail_chunk]);
+        let tail_2 = wide(cache[subgroupShuffle(row, lane / 4 * 4 + 2u) + tail_chunk]);
+        let tail_3 = wide(cache[subgroupShuffle(row, lane / 4 * 4 + 3u) + tail_chunk]);
+        let sum_0 = exchange(dots(q_first, row_0), dots(q_first, row_4), lane, 4u) + dots(q_tail, tail_0);
+        let sum_1 = exchange(dots(q_first, row_1), dots(q_first, row_5), lane, 4u) + dots(q_tail, tail_1);
+        let sum_2 = exchange(dots(q_first, row_2), dots(q_first, row_6), lane, 4u) + dots(q_tail, tail_2);
+        let sum_3 = exchange(dots(q_first, row_3), dots(q_first, row_7), lane, 4u) + dots(q_tail, tail_3);
         let even = exchange(sum_0, sum_2, lane, 2u);
         let odd = exchange(sum_1, sum_3, lane, 2u);
         let scores = select(vec4f(NOTHING), params.scale * exchange(even, odd, lane, 1u), key < end);
@@ -164,14 +152,14 @@ fn main(
         largest = new_largest;
         total = total * shrink + weights;
         sums = scaled(sums, shrink);
-        sums = plus(sums, subgroupShuffle(weights, 0u), row_0.first);
-        sums = plus(sums, subgroupShuffle(weights, 1u), row_1.first);
-        sums = plus(sums, subgroupShuffle(weights, 2u), row_2.first);
-        sums = plus(sums, subgroupShuffle(weights, 3u), row_3.first);
-        sums = plus(sums, subgroupShuffle(weights, 4u), row_4.first);
-        sums = plus(sums, subgroupShuffle(weights, 5u), row_5.first);
-        sums = plus(sums, subgroupShuffle(weights, 6u), row_6.first);
-        sums = plus(sums, subgroupShuffle(weights, 7u), row_7.first);
+        sums = plus(sums, subgroupShuffle(weights, 0u), row_0);
+        sums = plus(sums, subgroupShuffle(weights, 1u), row_1);
+        sums = plus(sums, subgroupShuffle(weights, 2u), row_2);
+        sums = plus(sums, subgroupShuffle(weights, 3u), row_3);
+        sums = plus(sums, subgroupShuffle(weights, 4u), row_4);
+        sums = plus(sums, subgroupShuffle(weights, 5u), row_5);
+        sums = plus(sums, subgroupShuffle(weights, 6u), row_6);
+        sums = plus(sums, subgroupShuffle(weights, 7u), row_7);
     }
 
     let denominators = subgroupAdd(total);
@@ -180,10 +168,10 @@ fn main(
     let left = params.heads - head;
     if lane < params.latent {
         let at = first * params.latent + lane;
-        z[at] = y.of_0;
-        if left > 1 { z[at + params.latent] = y.of_1; }
-        if left > 2 { z[at + 2 * params.latent] = y.of_2; }
-        if left > 3 { z[at + 3 * params.latent] = y.of_3; }
+        z[at] = y.a;
+        if left > 1 { z[at + params.latent] = y.b; }
+        if left > 2 { z[at + 2 * params.latent] = y.c; }
+        if left > 3 { z[at + 3 * params.latent] = y.d; }
     }
     if lane < min(left, 4) {
         stats[first + lane] = vec2f(largest[lane], denominators[lane]);

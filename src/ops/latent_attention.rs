@@ -67,7 +67,7 @@ pub fn latent_attention(
     let tiers = pass.gpu.tiers;
     // A barrier costs software adapters more than the exchange of registers within a subgroup.
     let chunks = |columns: usize| if columns.is_multiple_of(8) { columns / 8 } else { usize::MAX };
-    let small = tiers.software && tiers.subgroup_size == 8 && chunks(latent) <= 8 && chunks(width) <= 16;
+    let small = tiers.software && tiers.subgroup_size == 8 && chunks(latent) <= 8 && chunks(width) <= 12;
     let unit = if small { 8 } else { 4 };
     let kernel = if small { kernel!("latent_attention_subgroup") } else { kernel!("latent_attention") };
     let constants = [("BLOCK", keys.block as u32), ("WORKGROUP_SIZE", latent as u32 / 4)];
