@@ -15,23 +15,25 @@ use tiefsee::{Error, GenerateOptions, Llm, LoadOptions, Result};
 use super::output::note;
 use super::progress::LoadReport;
 
+const SAMPLING: &str = "Sampling (defaults: the model's generation_config.json, else 0.6 and 0.95)";
+
 /// Which device, with which of its features.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Device")]
 pub(crate) struct DeviceArguments {
     /// The adapter's number, a part of its name, or cpu for a software adapter [default: the best]
     #[arg(
         long,
+        help_heading = "Device",
         value_name = "N|NAME|cpu",
         env = "TIEFSEE_DEVICE",
         hide_env_values = true
     )]
     pub(crate) device: Option<String>,
     /// Leave subgroup operations unused
-    #[arg(long, env = "TIEFSEE_NO_SUBGROUPS", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_SUBGROUPS", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) no_subgroups: bool,
     /// Leave 16-bit floats unused
-    #[arg(long, env = "TIEFSEE_NO_F16", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_F16", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) no_f16: bool,
 }
 
@@ -78,13 +80,7 @@ pub(crate) struct ModelArguments {
 /// What weights are packed into.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct QuantizeArguments {
-    /// Pack projections into this format on loading: f32, f16, bf16, q8_0 or q4_0 [default: as stored]
-    #[arg(
-        long,
-        value_name = "TYPE",
-        env = "TIEFSEE_QUANTIZE",
-        hide_env_values = true
-    )]
+    #[arg(long, help = quantize_help(), value_name = "TYPE", env = "TIEFSEE_QUANTIZE", hide_env_values = true)]
     pub(crate) quantize: Option<String>,
 }
 
@@ -160,28 +156,28 @@ impl ModelArguments {
 )]
 pub(crate) struct SamplingArguments {
     /// Spread of the choice; 0 always takes the best token
-    #[arg(long, value_name = "T")]
+    #[arg(long, help_heading = SAMPLING, value_name = "T")]
     pub(crate) temperature: Option<f32>,
     /// Only the best tokens that together have this probability
-    #[arg(long, value_name = "P")]
+    #[arg(long, help_heading = SAMPLING, value_name = "P")]
     pub(crate) top_p: Option<f32>,
     /// Only the best N tokens; 0 for all
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = SAMPLING, value_name = "N")]
     pub(crate) top_k: Option<usize>,
     /// Only tokens with this share of the best one's probability
-    #[arg(long, value_name = "P")]
+    #[arg(long, help_heading = SAMPLING, value_name = "P")]
     pub(crate) min_p: Option<f32>,
     /// What scores of tokens that were there before are divided by; 1 for no change
-    #[arg(long, value_name = "X")]
+    #[arg(long, help_heading = SAMPLING, value_name = "X")]
     pub(crate) repeat_penalty: Option<f32>,
     /// Where random numbers start; the same seed gives the same answer [default: from the clock]
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = SAMPLING, value_name = "N")]
     pub(crate) seed: Option<u64>,
     /// A text that ends the answer; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = SAMPLING, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,
     /// The most tokens of an answer
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = SAMPLING, value_name = "N")]
     pub(crate) max_tokens: Option<NonZeroUsize>,
 }
 
@@ -224,4 +220,13 @@ fn clock_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.unwrap_or_default();
     (now.as_secs() ^ u64::from(now.subsec_nanos()) << 2) & u64::from(u32::MAX)
+}
+
+fn format_names() -> String {
+    formats::ALL.map(|format| format.name).join(", ")
+}
+
+fn quantize_help() -> String {
+    let names = format_names();
+    format!("Pack projections into a format on loading: {names} [default: as stored]")
 }

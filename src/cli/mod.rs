@@ -2,10 +2,16 @@
 //!
 //! A command parses, calls the library and prints; it computes nothing of its own.
 
+mod answer;
+mod chat;
+mod chat_commands;
 mod common;
 mod completions;
+mod interrupt;
+mod logits;
 mod output;
 mod progress;
+mod run;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,22 +29,26 @@ Examples:
 Exit status: 0 done, 1 internal error, 2 usage, 3 not found, 4 damaged or not supported,
 5 no usable adapter, 6 does not fit, 130 interrupted";
 
-/// DeepSeek models on whatever GPU you have
 #[derive(Parser)]
-#[command(name = "tiefsee", version, after_help = EXAMPLES)]
+#[command(name = "tiefsee", version, about = "DeepSeek models on whatever GPU you have", after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "a program has one of them")]
 enum Command {
+    Run(run::Arguments),
+    Logits(logits::Arguments),
     Completions(completions::Arguments),
 }
 
 impl Command {
     fn run(&self) -> Result<ExitCode> {
         match self {
+            Self::Run(arguments) => run::run(arguments),
+            Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Completions(arguments) => {
                 completions::run(arguments, &mut Cli::command()).map(done)
             }

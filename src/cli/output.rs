@@ -2,7 +2,7 @@
 //!
 //! Never panics when nobody reads, as the print macros do.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tiefsee::{Error, Result};
@@ -38,31 +38,26 @@ pub(crate) fn is_broken_pipe(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Whether standard output may be given colours.
-pub(crate) fn has_colours() -> bool {
+/// Whether the user lets a terminal have colours.
+pub(crate) fn allows_colours() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+    !set("NO_COLOR") && !dumb
 }
 
-/// Refuses what [`write_file`] would have to refuse, before any work is done for it.
+/// Refuses a file that exists already; `how` is what would overwrite it.
 ///
 /// # Errors
-/// [`Error::Usage`] if `path` exists and must not be overwritten, [`Error::NotFound`] if its
-/// folder does not exist.
-pub(crate) fn check_file(path: &Path, overwrite: Option<&str>) -> Result<()> {
-    if let (true, Some(how)) = (path.exists(), overwrite) {
-        return Err(Error::Usage(format!(
-            "{}: exists already; {how} overwrites it",
-            path.display()
-        )));
+/// [`Error::Usage`] if `path` exists.
+pub(crate) fn check_file(path: &Path, how: &str) -> Result<()> {
+    // A link that leads nowhere is a file, too.
+    if path.symlink_metadata().is_err() {
+        return Ok(());
     }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Error::NotFound(
-            format!("{}: no such folder", folder.display()),
-        )),
-        _ => Ok(()),
-    }
+    let path = path.display();
+    Err(Error::Usage(format!(
+        "{path}: exists already; {how} overwrites it"
+    )))
 }
 
 /// Has `write` make a file beside `path`, and moves it there only when it is complete.
