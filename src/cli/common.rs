@@ -35,6 +35,9 @@ pub(crate) struct DeviceArguments {
     /// Leave 16-bit floats unused
     #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_F16", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) no_f16: bool,
+    /// Leave 64-bit integers unused (only software adapters gain from them)
+    #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_INT64", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) no_int64: bool,
 }
 
 impl DeviceArguments {
@@ -44,6 +47,7 @@ impl DeviceArguments {
             device: self.device.clone(),
             no_subgroups: self.no_subgroups,
             no_f16: self.no_f16,
+            no_int64: self.no_int64,
         }
     }
 
