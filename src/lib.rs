@@ -10,6 +10,7 @@ pub mod layers;
 pub mod llm;
 pub mod models;
 pub mod ops;
+pub mod reference;
 pub mod text;
 
 pub use error::{Error, Result};
