@@ -11,6 +11,7 @@ pub mod llm;
 pub mod models;
 pub mod ops;
 pub mod reference;
+pub mod selftest;
 pub mod text;
 
 pub use error::{Error, Result};

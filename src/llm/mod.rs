@@ -14,8 +14,9 @@ use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
+use crate::gpu::{AdapterReport, DeviceOptions};
 use crate::models::{Loader, Progress, architecture};
+use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
@@ -61,6 +62,7 @@ pub struct Llm {
     source: Rc<dyn Source>,
     options: LoadOptions,
     engine: Engine,
+    disabled: Vec<String>,
     tokenizer: Arc<Tokenizer>,
     template: Result<ChatTemplate>,
     generation: GenerationConfig,
@@ -91,13 +93,18 @@ impl Llm {
         let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
         let template = load_template(&checkpoint).await?;
         let generation = load_generation(&checkpoint, &tokenizer).await?;
-        let engine = load_engine(&checkpoint, &options, progress).await?;
-        Ok(Self { source, options, engine, tokenizer: Arc::new(tokenizer), template, generation })
+        let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
+        Ok(Self { source, options, engine, disabled, tokenizer: Arc::new(tokenizer), template, generation })
     }
 
     /// The adapter it runs on.
     pub fn device(&self) -> &AdapterReport {
         self.engine.runner().gpu().adapter()
+    }
+
+    /// A sentence for each feature of the device that is not used because it does not work.
+    pub fn disabled(&self) -> &[String] {
+        &self.disabled
     }
 
     /// Words to ids and back.
@@ -173,7 +180,7 @@ impl Llm {
     /// Opens the device again and loads the weights anew, after it was lost.
     async fn reload(&mut self) -> Result<()> {
         let checkpoint = Checkpoint::open(Rc::clone(&self.source)).await?;
-        self.engine = load_engine(&checkpoint, &self.options, &|_| ()).await?;
+        (self.engine, self.disabled) = load_engine(&checkpoint, &self.options, &|_| ()).await?;
         Ok(())
     }
 }
@@ -182,9 +189,9 @@ async fn load_engine(
     checkpoint: &Checkpoint,
     options: &LoadOptions,
     progress: &dyn Fn(Progress),
-) -> Result<Engine> {
+) -> Result<(Engine, Vec<String>)> {
     let architecture = architecture(checkpoint)?;
-    let gpu = Gpu::open(&options.device).await?;
+    let Proven { gpu, disabled } = prove_tiers(&options.device).await?;
     let loader = Loader::new(&gpu, checkpoint, options.quantize, progress);
     let model = (architecture.load)(&loader).await?;
     gpu.flush().await?;
@@ -204,7 +211,7 @@ async fn load_engine(
     let sequences = options.sequences.max(1);
     let limits =
         Limits { context, sequences, step_tokens: STEP_TOKENS, cache_tokens: context.saturating_mul(sequences) };
-    Engine::new(gpu, model, limits).await
+    Ok((Engine::new(gpu, model, limits).await?, disabled))
 }
 
 async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {

@@ -42,7 +42,6 @@ impl Real for f64 {
 
 /// The weights of one `SwiGLU` block, under the checkpoint's names.
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_field_names, reason = "the checkpoint's names")]
 pub struct Mlp<'a, R> {
     /// `[intermediate, hidden]`
     pub gate_proj: &'a [R],
@@ -137,6 +136,25 @@ pub fn moe<R: Real>(x: &[R], hidden: usize, experts: &[Mlp<R>], routes: &[Route<
         sum.into_iter().map(R::narrow).collect::<Vec<_>>()
     };
     x.chunks(hidden).zip(routes).flat_map(mix).collect()
+}
+
+/// The weighted sum over the slots: `x: [tokens, slots, width]`, `weights: [tokens, slots]` → `[tokens, width]`.
+pub fn combine<R: Real>(x: &[R], weights: &[R], slots: usize, width: usize) -> Vec<R> {
+    assert_eq!(x.len(), weights.len() * width);
+    let mix = |(rows, weights): (&[R], &[R])| {
+        let column = |column: usize| {
+            let rows = rows.chunks(width).zip(weights);
+            R::narrow(
+                rows.map(|(row, weight)| row[column].wide() * weight.wide())
+                    .sum(),
+            )
+        };
+        (0..width).map(column).collect::<Vec<_>>()
+    };
+    x.chunks(slots * width)
+        .zip(weights.chunks(slots))
+        .flat_map(mix)
+        .collect()
 }
 
 /// Softmax over each row of `width` values.
