@@ -1,7 +1,7 @@
 // y = f16 values as f32, by half8 and by half2 as weight formats call them, for the self-test.
 //
-//   eights  [count]     eight values each
-//   pairs   [4 * count] two values each
+//   eights  [count, 8]
+//   pairs   [4 * count, 2]
 //   y       [count, 2, 8]
 //
 // One lane per eight values of each kind.

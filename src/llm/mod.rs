@@ -15,7 +15,7 @@ use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, DeviceOptions};
-use crate::models::{Loader, Progress, architecture};
+use crate::models::{Loader, Model, Progress, architecture};
 use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
@@ -185,18 +185,31 @@ impl Llm {
     }
 }
 
+/// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template.
+///
+/// # Errors
+/// Every way in which weights, adapters and memory fail; see [`Error`].
+pub async fn load_model(
+    checkpoint: &Checkpoint,
+    device: &DeviceOptions,
+    quantize: Option<&'static Format>,
+    progress: &dyn Fn(Progress),
+) -> Result<(Proven, Box<dyn Model>)> {
+    let architecture = architecture(checkpoint)?;
+    let proven = prove_tiers(device).await?;
+    let loader = Loader::new(&proven.gpu, checkpoint, quantize, progress);
+    let model = (architecture.load)(&loader).await?;
+    proven.gpu.flush().await?;
+    Ok((proven, model))
+}
+
 async fn load_engine(
     checkpoint: &Checkpoint,
     options: &LoadOptions,
     progress: &dyn Fn(Progress),
 ) -> Result<(Engine, Vec<String>)> {
-    let architecture = architecture(checkpoint)?;
-    let Proven { gpu, disabled } = prove_tiers(&options.device).await?;
-    let loader = Loader::new(&gpu, checkpoint, options.quantize, progress);
-    let model = (architecture.load)(&loader).await?;
-    gpu.flush().await?;
-
-    let shape = model.shape();
+    // Before anything slow happens.
+    let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
     let context = match options.context {
         Some(0) => return Err(Error::Usage("a context of 0 tokens holds nothing".into())),
         Some(context) if context > shape.context => {
@@ -211,6 +224,8 @@ async fn load_engine(
     let sequences = options.sequences.max(1);
     let limits =
         Limits { context, sequences, step_tokens: STEP_TOKENS, cache_tokens: context.saturating_mul(sequences) };
+    let (Proven { gpu, disabled }, model) =
+        load_model(checkpoint, &options.device, options.quantize, progress).await?;
     Ok((Engine::new(gpu, model, limits).await?, disabled))
 }
 

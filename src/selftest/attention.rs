@@ -1,8 +1,10 @@
 //! Rotations, the cache, and attention over it.
 
+use std::ops::Range;
+
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
 use crate::gpu::{Gpu, Pass, Tensor};
-use crate::ops::{self, Columns, Keys, LatentColumns, Pairing, RopeColumns, Splits};
+use crate::ops::{self, Keys, LatentColumns, Pairing, RopeColumns, Splits};
 use crate::reference::{self, LatentShape};
 
 /// Slots of a cache block.
@@ -44,10 +46,7 @@ pub(super) fn rope(pass: &mut Pass, sizes: &Sizes) -> Trial {
     let frequencies = reference::rope_frequencies(2 * pairs, 10_000.0, None);
     let (positions, rotations) = rotations(pass.gpu, tokens, &frequencies);
     let values = noise(tokens * heads * stride, 40);
-    let rotary: Vec<f32> = values
-        .chunks(stride)
-        .flat_map(|head| head[nope..].to_vec())
-        .collect();
+    let rotary = columns_of(&values, stride, nope..stride);
     let cases = [
         (
             Pairing::Interleaved,
@@ -87,6 +86,12 @@ pub(super) fn rope(pass: &mut Pass, sizes: &Sizes) -> Trial {
     }
 }
 
+fn columns_of(x: &[f32], stride: usize, columns: Range<usize>) -> Vec<f32> {
+    x.chunks(stride)
+        .flat_map(|row| row[columns.clone()].to_vec())
+        .collect()
+}
+
 pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
     let Sizes {
         many: tokens,
@@ -120,19 +125,9 @@ pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
         &cache,
     );
 
-    let part = |columns: Columns| {
-        let row = move |row: &[f32]| row[columns.offset..columns.offset + columns.width].to_vec();
-        values.chunks(stride).flat_map(row).collect::<Vec<f32>>()
-    };
-    let latents = part(Columns {
-        offset,
-        width: latent,
-    });
+    let latents = columns_of(&values, stride, offset..offset + latent);
     let latents = reference::rms_norm(&latents, &gains, f64::from(EPSILON));
-    let keys = part(Columns {
-        offset: offset + latent,
-        width: 2 * pairs,
-    });
+    let keys = columns_of(&values, stride, offset + latent..stride - 1);
     let keys = reference::rope_interleaved(&keys, &positions, &frequencies);
     let mut expected = vec![0.5; count * width];
     for (token, place) in places.into_iter().enumerate() {
@@ -239,6 +234,19 @@ pub(super) fn latent_attention(pass: &mut Pass, sizes: &Sizes) -> Trial {
 /// A context shared by several workgroups, and their parts merged.
 pub(super) fn latent_attention_in_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {
     attend(pass, sizes, sizes.splits)
+}
+
+/// Rows so short that some devices have a kernel for them.
+pub(super) fn latent_attention_of_short_rows(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(
+        pass,
+        &Sizes {
+            latent: 40,
+            pairs: 4,
+            ..*sizes
+        },
+        sizes.splits,
+    )
 }
 
 fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {

@@ -18,9 +18,10 @@ pub(super) fn subgroup(pass: &mut Pass, _: &Sizes) -> Trial {
     lanes_check(pass, width.max(64), width)
 }
 
-/// A whole workgroup, as kernels have that work on rows.
+/// A whole workgroup of several subgroups, as kernels have that work on rows.
 pub(super) fn workgroup(pass: &mut Pass, _: &Sizes) -> Trial {
-    lanes_check(pass, 256, 256)
+    let lanes = (2 * subgroup_width(pass.gpu.tiers)).max(64);
+    lanes_check(pass, lanes, lanes)
 }
 
 /// Without subgroups 32 is as good as any width.

@@ -4,8 +4,8 @@
 
 mod attention;
 mod experts;
-mod halves;
 mod lanes;
+mod loads;
 mod rows;
 mod tiers;
 mod trial;
@@ -56,11 +56,12 @@ pub struct Timing {
 type Plain = fn(&mut Pass, &Sizes) -> Trial;
 type Weighted = fn(&mut Pass, &Sizes, &Weights) -> Trial;
 
-const PLAIN: [Plain; 16] = [
+const PLAIN: [Plain; 18] = [
     lanes::part_of_subgroup,
     lanes::subgroup,
     lanes::workgroup,
-    halves::halves,
+    loads::halves,
+    loads::wide,
     rows::rms_norm,
     rows::add_rms_norm,
     rows::swiglu,
@@ -72,6 +73,7 @@ const PLAIN: [Plain; 16] = [
     attention::store_latent,
     attention::latent_attention,
     attention::latent_attention_in_splits,
+    attention::latent_attention_of_short_rows,
     attention::merge_splits,
 ];
 
@@ -94,8 +96,7 @@ const WEIGHTED: [Weighted; 7] = [
 /// Runs every kernel once, those that read weights in every format.
 ///
 /// # Errors
-/// [`crate::Error::DeviceLost`] and [`crate::Error::DoesNotFit`]; a kernel that fails otherwise
-/// is a failed check.
+/// For a lost device and one without memory; a kernel that fails otherwise is a failed check.
 pub async fn run(gpu: &Gpu) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let mut keep = |attempt: Attempt| {

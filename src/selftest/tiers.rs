@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::trial::{Sizes, attempt};
-use super::{Check, Plain, halves, lanes};
+use super::{Check, Plain, lanes, loads};
 use crate::error::Result;
 use crate::gpu::{DeviceOptions, Gpu, Tiers};
 
@@ -34,8 +34,15 @@ const HALVES: Tier = Tier {
     name: "f16",
     is_on: |tiers| tiers.f16,
     turn_off: |options| options.no_f16 = true,
-    kernels: &[halves::halves],
+    kernels: &[loads::halves],
 };
+const INT64: Tier = Tier {
+    name: "64-bit integers",
+    is_on: |tiers| tiers.int64,
+    turn_off: |options| options.no_int64 = true,
+    kernels: &[loads::wide],
+};
+const TIERS: [&Tier; 3] = [&SUBGROUPS, &HALVES, &INT64];
 
 /// Opens the device that `options` names, with those of its optional features that work.
 ///
@@ -71,7 +78,7 @@ pub async fn prove_tiers_of(
 
 /// The first feature that does not work, and how that was seen.
 async fn broken(gpu: &Gpu) -> Option<(&'static Tier, String)> {
-    for tier in [&SUBGROUPS, &HALVES] {
+    for tier in TIERS {
         let why = match check_tier(gpu, tier).await {
             Ok(checks) => checks
                 .into_iter()
@@ -102,8 +109,10 @@ fn describe(check: &Check) -> String {
 /// # Errors
 /// Those that concern the device.
 pub async fn check_tiers(gpu: &Gpu) -> Result<Vec<Check>> {
-    let mut checks = check_tier(gpu, &SUBGROUPS).await?;
-    checks.extend(check_tier(gpu, &HALVES).await?);
+    let mut checks = Vec::new();
+    for tier in TIERS {
+        checks.extend(check_tier(gpu, tier).await?);
+    }
     Ok(checks)
 }
 

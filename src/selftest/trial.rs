@@ -17,6 +17,7 @@ pub(super) const EXPONENTIAL: f64 = 1e-4;
 const TIMED: Duration = Duration::from_millis(100);
 
 /// Shapes, all of one made-up model.
+#[derive(Clone, Copy)]
 pub(super) struct Sizes {
     /// Tokens for kernels that take few.
     pub few: usize,

@@ -1,9 +1,9 @@
-//! `half8` and `half2` on every finite f16.
+//! Loads of several values at once: `half8` and `half2` on every finite f16, `wide` on noise.
 
 use bytemuck::{Pod, Zeroable};
 use half::f16;
 
-use super::trial::{Expected, Sizes, Trial};
+use super::trial::{Expected, Sizes, Trial, noise};
 use crate::gpu::{Dispatch, Pass, Tensor};
 use crate::kernel;
 
@@ -50,5 +50,28 @@ pub(super) fn halves(pass: &mut Pass, _: &Sizes) -> Trial {
         results: vec![(y, Expected::Integers(expected))],
         tolerance: 0.0,
         operations: 0,
+    }
+}
+
+/// Eight values at a time, none of them like its neighbours.
+pub(super) fn wide(pass: &mut Pass, _: &Sizes) -> Trial {
+    let count = 77;
+    let values = noise(8 * count, 70);
+    let x = Tensor::upload(pass.gpu, &[count, 8], &values);
+    let y = pass.tensor(&[count, 8]);
+    pass.dispatch(Dispatch {
+        kernel: kernel!("wide_check"),
+        constants: &[],
+        params: Params {
+            count: count as u32,
+        },
+        inputs: &[&x],
+        weight: None,
+        outputs: &[&y],
+        workgroups: [count.div_ceil(64), 1, 1],
+    });
+    Trial {
+        tolerance: 0.0,
+        ..Trial::of(&[&x], y, values)
     }
 }
