@@ -47,6 +47,8 @@ pub mod layers;
 pub mod llm;
 pub mod models;
 pub mod ops;
+pub mod reference;
+pub mod selftest;
 pub mod text;
 
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each folder of `src` with all it may use besides itself.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("formats", &[]),
     ("gpu", &["formats", "error"]),
     ("ops", &["gpu", "kernel"]),
@@ -16,6 +16,11 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ),
     ("engine", &["gpu", "layers", "models", "ops", "error"]),
     ("text", &["error"]),
+    ("reference", &[]),
+    (
+        "selftest",
+        &["gpu", "ops", "kernel", "formats", "reference", "error"],
+    ),
     (
         "llm",
         &[
@@ -25,6 +30,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
             "checkpoint",
             "formats",
             "gpu",
+            "selftest",
             "error",
         ],
     ),
@@ -274,7 +280,8 @@ fn every_op_is_checked_and_every_kernel_is_launched() {
             "{path} has no check in tests/ops"
         );
     }
-    let ops: String = ops.into_iter().map(|(_, text)| text).collect();
+    let launching = ops.into_iter().chain(sources("src/selftest"));
+    let launching: String = launching.map(|(_, text)| text).collect();
     let readme = fs::read_to_string(root().join("shaders/README.md")).expect("shaders/README.md");
     let mut kernels = sources("shaders");
     kernels.retain(|(path, _)| path.matches('/').count() == 1);
@@ -285,8 +292,8 @@ fn every_op_is_checked_and_every_kernel_is_launched() {
             .expect("a name")
             .to_string_lossy();
         assert!(
-            ops.contains(&format!("kernel!(\"{stem}\")")),
-            "no op launches {path}"
+            launching.contains(&format!("kernel!(\"{stem}\")")),
+            "nothing launches {path}"
         );
         assert!(
             readme.contains(&format!("`{stem}`")),

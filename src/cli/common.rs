@@ -51,8 +51,12 @@ impl DeviceArguments {
         }
     }
 
-    /// Says so if a processor stands in for a GPU without having been asked for.
-    pub(crate) fn warn_of_software(&self, device: &AdapterReport) {
+    /// Names the features that are not used because they do not work, and says so if a processor
+    /// stands in for a GPU without having been asked for.
+    pub(crate) fn warn(&self, device: &AdapterReport, disabled: &[String]) {
+        for what in disabled {
+            note(&format!("warning: {what}"));
+        }
         if self.device.is_none() && device.is_software() {
             note(&format!(
                 "warning: no GPU was found; the software adapter {} is used, which is much slower (--device cpu \
@@ -132,7 +136,7 @@ impl ModelArguments {
         let llm = pollster::block_on(Llm::load_from(source, options, &update));
         let took = report.finish();
         let llm = llm?;
-        self.device.warn_of_software(llm.device());
+        self.device.warn(llm.device(), llm.disabled());
         if self.verbose {
             let AdapterReport { info, tiers, .. } = llm.device();
             note(&format!(

@@ -12,6 +12,7 @@ use tiefsee::engine::{BLOCK, Choices, Runner, Want};
 use tiefsee::layers::Span;
 use tiefsee::llm::{load_model, open_source};
 use tiefsee::models::{ModelShape, architecture};
+use tiefsee::selftest::Proven;
 use tiefsee::{Error, Result};
 
 use super::common::{DeviceArguments, QuantizeArguments};
@@ -134,8 +135,8 @@ async fn score(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
     let update = |progress| report.update(progress);
     let loaded = load_model(&checkpoint, &arguments.device.options(), quantize, &update).await;
     report.finish();
-    let (gpu, model) = loaded?;
-    arguments.device.warn_of_software(gpu.adapter());
+    let (Proven { gpu, disabled }, model) = loaded?;
+    arguments.device.warn(gpu.adapter(), &disabled);
     let chunk = chunk(arguments, gpu.binding_limit, shape.vocabulary)?;
     let blocks = tokens.len().div_ceil(BLOCK);
     let mut runner = Runner::new(gpu, model, tokens.len(), blocks).await?;

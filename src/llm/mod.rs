@@ -14,8 +14,9 @@ use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
+use crate::gpu::{AdapterReport, DeviceOptions};
 use crate::models::{Loader, Model, Progress, architecture};
+use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
@@ -61,6 +62,7 @@ pub struct Llm {
     source: Rc<dyn Source>,
     options: LoadOptions,
     engine: Engine,
+    disabled: Vec<String>,
     tokenizer: Arc<Tokenizer>,
     template: Result<ChatTemplate>,
     generation: GenerationConfig,
@@ -91,13 +93,18 @@ impl Llm {
         let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
         let template = load_template(&checkpoint).await?;
         let generation = load_generation(&checkpoint, &tokenizer).await?;
-        let engine = load_engine(&checkpoint, &options, progress).await?;
-        Ok(Self { source, options, engine, tokenizer: Arc::new(tokenizer), template, generation })
+        let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
+        Ok(Self { source, options, engine, disabled, tokenizer: Arc::new(tokenizer), template, generation })
     }
 
     /// The adapter it runs on.
     pub fn device(&self) -> &AdapterReport {
         self.engine.runner().gpu().adapter()
+    }
+
+    /// A sentence for each feature of the device that is not used because it does not work.
+    pub fn disabled(&self) -> &[String] {
+        &self.disabled
     }
 
     /// Words to ids and back.
@@ -173,12 +180,12 @@ impl Llm {
     /// Opens the device again and loads the weights anew, after it was lost.
     async fn reload(&mut self) -> Result<()> {
         let checkpoint = Checkpoint::open(Rc::clone(&self.source)).await?;
-        self.engine = load_engine(&checkpoint, &self.options, &|_| ()).await?;
+        (self.engine, self.disabled) = load_engine(&checkpoint, &self.options, &|_| ()).await?;
         Ok(())
     }
 }
 
-/// A checkpoint's weights on a device; needs neither tokenizer nor template.
+/// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template.
 ///
 /// # Errors
 /// Every way in which weights, adapters and memory fail; see [`Error`].
@@ -187,20 +194,20 @@ pub async fn load_model(
     device: &DeviceOptions,
     quantize: Option<&'static Format>,
     progress: &dyn Fn(Progress),
-) -> Result<(Rc<Gpu>, Box<dyn Model>)> {
+) -> Result<(Proven, Box<dyn Model>)> {
     let architecture = architecture(checkpoint)?;
-    let gpu = Gpu::open(device).await?;
-    let loader = Loader::new(&gpu, checkpoint, quantize, progress);
+    let proven = prove_tiers(device).await?;
+    let loader = Loader::new(&proven.gpu, checkpoint, quantize, progress);
     let model = (architecture.load)(&loader).await?;
-    gpu.flush().await?;
-    Ok((gpu, model))
+    proven.gpu.flush().await?;
+    Ok((proven, model))
 }
 
 async fn load_engine(
     checkpoint: &Checkpoint,
     options: &LoadOptions,
     progress: &dyn Fn(Progress),
-) -> Result<Engine> {
+) -> Result<(Engine, Vec<String>)> {
     // Before anything slow happens.
     let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
     let context = match options.context {
@@ -217,8 +224,9 @@ async fn load_engine(
     let sequences = options.sequences.max(1);
     let limits =
         Limits { context, sequences, step_tokens: STEP_TOKENS, cache_tokens: context.saturating_mul(sequences) };
-    let (gpu, model) = load_model(checkpoint, &options.device, options.quantize, progress).await?;
-    Engine::new(gpu, model, limits).await
+    let (Proven { gpu, disabled }, model) =
+        load_model(checkpoint, &options.device, options.quantize, progress).await?;
+    Ok((Engine::new(gpu, model, limits).await?, disabled))
 }
 
 async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {

@@ -1,0 +1,333 @@
+//! Rotations, the cache, and attention over it.
+
+use std::ops::Range;
+
+use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
+use crate::gpu::{Gpu, Pass, Tensor};
+use crate::ops::{self, Keys, LatentColumns, Pairing, RopeColumns, Splits};
+use crate::reference::{self, LatentShape};
+
+/// Slots of a cache block.
+const BLOCK: usize = 32;
+/// What nobody may read into a result.
+const POISON: f32 = 1e30;
+const EPSILON: f32 = 1e-6;
+
+/// Positions far apart, and the rotations that the host makes of them.
+fn rotations(gpu: &Gpu, tokens: usize, frequencies: &[f64]) -> (Vec<u32>, Tensor) {
+    let positions: Vec<u32> = (0..tokens as u32)
+        .map(|token| token * token * 1_001)
+        .collect();
+    let angle = |position: &u32| {
+        let angles = frequencies
+            .iter()
+            .map(move |frequency| f64::from(*position) * frequency);
+        angles
+            .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
+            .collect::<Vec<_>>()
+    };
+    let values: Vec<f32> = positions.iter().flat_map(angle).collect();
+    (
+        positions,
+        Tensor::upload(gpu, &[tokens, frequencies.len(), 2], &values),
+    )
+}
+
+/// Both pairings, behind columns that stay.
+pub(super) fn rope(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    let Sizes {
+        many: tokens,
+        heads,
+        nope,
+        pairs,
+        ..
+    } = *sizes;
+    let stride = nope + 2 * pairs;
+    let frequencies = reference::rope_frequencies(2 * pairs, 10_000.0, None);
+    let (positions, rotations) = rotations(pass.gpu, tokens, &frequencies);
+    let values = noise(tokens * heads * stride, 40);
+    let rotary = columns_of(&values, stride, nope..stride);
+    let cases = [
+        (
+            Pairing::Interleaved,
+            reference::rope_interleaved(&rotary, &positions, &frequencies),
+        ),
+        (
+            Pairing::HalfSplit,
+            reference::rope_halves(&rotary, &positions, &frequencies),
+        ),
+    ];
+    let results = cases.map(|(pairing, rotated)| {
+        let x = Tensor::upload(pass.gpu, &[tokens, heads, stride], &values);
+        ops::rope(
+            pass,
+            &x,
+            &rotations,
+            RopeColumns {
+                offset: nope,
+                pairing,
+            },
+        );
+        let head = |(head, rotated): (&[f32], &[f32])| [&head[..nope], rotated].concat();
+        let expected = values
+            .chunks(stride)
+            .zip(rotated.chunks(2 * pairs))
+            .flat_map(head)
+            .collect();
+        (x, Expected::Floats(expected))
+    });
+    let bytes = 2 * (rotations.bytes() + 2 * (4 * rotary.len()) as u64);
+    let operations = (2 * 3 * rotary.len()) as u64;
+    Trial {
+        results: results.into(),
+        bytes,
+        operations,
+        ..Trial::of(&[], rotations, Vec::new())
+    }
+}
+
+fn columns_of(x: &[f32], stride: usize, columns: Range<usize>) -> Vec<f32> {
+    x.chunks(stride)
+        .flat_map(|row| row[columns.clone()].to_vec())
+        .collect()
+}
+
+pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    let Sizes {
+        many: tokens,
+        latent,
+        pairs,
+        ..
+    } = *sizes;
+    let (offset, stride) = (5, 5 + latent + 2 * pairs + 1);
+    // Zeros lie between the latent and the rotary key, and behind it.
+    let rope_start = latent + 4;
+    let width = rope_start + 2 * pairs + 2;
+    let count = tokens + 3;
+    let frequencies = reference::rope_frequencies(2 * pairs, 10_000.0, None);
+    let (positions, rotations) = rotations(pass.gpu, tokens, &frequencies);
+    let (values, gains) = (noise(tokens * stride, 41), noise(latent, 42));
+    let places: Vec<u32> = (0..tokens)
+        .map(|token| (count - 1 - token) as u32)
+        .collect();
+    let x = Tensor::upload(pass.gpu, &[tokens, stride], &values);
+    let gain = Tensor::upload(pass.gpu, &[latent], &gains);
+    let slots = Tensor::upload(pass.gpu, &[tokens], &places);
+    let cache = Tensor::upload(pass.gpu, &[count, width], &vec![0.5f32; count * width]);
+    let columns = LatentColumns { offset, rope_start };
+    ops::store_latent(
+        pass,
+        &x,
+        columns,
+        (&gain, EPSILON),
+        &rotations,
+        &slots,
+        &cache,
+    );
+
+    let latents = columns_of(&values, stride, offset..offset + latent);
+    let latents = reference::rms_norm(&latents, &gains, f64::from(EPSILON));
+    let keys = columns_of(&values, stride, offset + latent..stride - 1);
+    let keys = reference::rope_interleaved(&keys, &positions, &frequencies);
+    let mut expected = vec![0.5; count * width];
+    for (token, place) in places.into_iter().enumerate() {
+        let row = &mut expected[place as usize * width..][..width];
+        row.fill(0.0);
+        row[..latent].copy_from_slice(&latents[token * latent..][..latent]);
+        row[rope_start..][..2 * pairs].copy_from_slice(&keys[token * 2 * pairs..][..2 * pairs]);
+    }
+    let bytes = x.bytes() + gain.bytes() + rotations.bytes() + (4 * tokens * width) as u64;
+    Trial {
+        bytes,
+        operations: (4 * tokens * width) as u64,
+        ..Trial::of(&[], cache, expected)
+    }
+}
+
+/// Sequences in a cache whose blocks lie anywhere, and a token of each: the first, one in
+/// the middle, or the last.
+struct Context {
+    q: Tensor,         // [tokens, heads, width]
+    cache: Tensor,     // [slots, width]
+    positions: Tensor, // [tokens] of u32
+    sequences: Tensor, // [tokens] of u32
+    blocks: Tensor,    // [sequences, blocks_per_sequence] of u32
+    shape: LatentShape,
+    scale: f32,
+    keys: usize,
+    expected: Vec<f32>, // [tokens, heads, latent]
+}
+
+/// Where each token of [`Context`] stands.
+fn token_positions(sizes: &Sizes) -> Vec<usize> {
+    let last = sizes.context - 1;
+    (0..sizes.few)
+        .map(|token| [last, 0, last / 2][token % 3])
+        .collect()
+}
+
+impl Context {
+    fn new(gpu: &Gpu, sizes: &Sizes) -> Self {
+        let Sizes {
+            few: tokens,
+            heads,
+            latent,
+            pairs,
+            context,
+            ..
+        } = *sizes;
+        let shape = LatentShape {
+            heads,
+            latent,
+            rope: (2 * pairs).next_multiple_of(4),
+        };
+        let width = latent + shape.rope;
+        let per_sequence = context.div_ceil(BLOCK);
+        let count = tokens * per_sequence;
+        // Back to front, so that neighbours are apart.
+        let blocks: Vec<u32> = (0..count as u32).rev().collect();
+        let slot = |sequence: usize, position: usize| {
+            blocks[sequence * per_sequence + position / BLOCK] as usize * BLOCK + position % BLOCK
+        };
+        let positions = token_positions(sizes);
+        let mut cache = vec![POISON; count * BLOCK * width];
+        let mut visible = Vec::new();
+        for (sequence, &position) in positions.iter().enumerate() {
+            let rows: Vec<usize> = (0..=position)
+                .map(|position| slot(sequence, position))
+                .collect();
+            let values = noise(rows.len() * width, 43 + sequence as u64);
+            for (row, values) in rows.iter().zip(values.chunks(width)) {
+                cache[row * width..][..width].copy_from_slice(values);
+            }
+            visible.push(rows);
+        }
+        let q = noise(tokens * heads * width, 50);
+        // Scores several apart: later ones often outweigh all before.
+        let scale = 8.0 / (width as f32).sqrt();
+        let expected = reference::latent_attention(&q, &cache, &visible, shape, f64::from(scale));
+        let to_u32 = |values: Vec<usize>| {
+            values
+                .into_iter()
+                .map(|value| value as u32)
+                .collect::<Vec<_>>()
+        };
+        Self {
+            q: Tensor::upload(gpu, &[tokens, heads, width], &q),
+            cache: Tensor::upload(gpu, &[count * BLOCK, width], &cache),
+            keys: visible.iter().map(Vec::len).sum(),
+            positions: Tensor::upload(gpu, &[tokens], &to_u32(positions)),
+            sequences: Tensor::upload(gpu, &[tokens], &to_u32((0..tokens).collect())),
+            blocks: Tensor::upload(gpu, &[tokens, per_sequence], &blocks),
+            shape,
+            scale,
+            expected,
+        }
+    }
+}
+
+/// The whole context of a token in one workgroup.
+pub(super) fn latent_attention(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, sizes, 1)
+}
+
+/// A context shared by several workgroups, and their parts merged.
+pub(super) fn latent_attention_in_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, sizes, sizes.splits)
+}
+
+/// Rows so short that some devices have a kernel for them.
+pub(super) fn latent_attention_of_short_rows(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(
+        pass,
+        &Sizes {
+            latent: 40,
+            pairs: 4,
+            ..*sizes
+        },
+        sizes.splits,
+    )
+}
+
+fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
+    let context = Context::new(pass.gpu, sizes);
+    let LatentShape {
+        heads,
+        latent,
+        rope,
+    } = context.shape;
+    let keys = Keys {
+        cache: &context.cache,
+        positions: &context.positions,
+        sequences: &context.sequences,
+        blocks: &context.blocks,
+        block: BLOCK,
+    };
+    let splits = Splits {
+        count,
+        keys: split_keys(sizes),
+    };
+    let y = ops::latent_attention(pass, &context.q, &keys, latent, splits, context.scale);
+    let bytes = context.q.bytes() + y.bytes() + (4 * context.keys * (latent + rope)) as u64;
+    let operations = (2 * context.keys * heads * (2 * latent + rope)) as u64;
+    Trial {
+        tolerance: EXPONENTIAL,
+        bytes,
+        operations,
+        ..Trial::of(&[], y, context.expected)
+    }
+}
+
+fn split_keys(sizes: &Sizes) -> usize {
+    sizes.context / sizes.splits - 1
+}
+
+pub(super) fn merge_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    let Sizes {
+        few: tokens,
+        heads,
+        latent,
+        splits,
+        ..
+    } = *sizes;
+    let positions = token_positions(sizes);
+    let used = |token: usize| {
+        (positions[token] + 1)
+            .div_ceil(split_keys(sizes))
+            .min(splits)
+    };
+    let mut z = noise(tokens * splits * heads * latent, 51);
+    let mut stats: Vec<f32> = noise(tokens * splits * heads * 2, 52);
+    for stat in stats.chunks_mut(2) {
+        stat[0] *= 10.0;
+        stat[1] += 2.0;
+    }
+    let mut expected = Vec::new();
+    for token in 0..tokens {
+        let start = token * splits;
+        z[(start + used(token)) * heads * latent..(start + splits) * heads * latent].fill(f32::NAN);
+        stats[(start + used(token)) * heads * 2..(start + splits) * heads * 2].fill(f32::NAN);
+        for head in 0..heads {
+            let rows = (start..start + used(token)).map(|split| split * heads + head);
+            let share =
+                |row: usize| f64::from(stats[2 * row]).exp() * f64::from(stats[2 * row + 1]);
+            let total: f64 = rows.clone().map(share).sum();
+            let column = |column: usize| {
+                let parts = rows
+                    .clone()
+                    .map(|row| share(row) * f64::from(z[row * latent + column]));
+                (parts.sum::<f64>() / total) as f32
+            };
+            expected.extend((0..latent).map(column));
+        }
+    }
+    let positions: Vec<u32> = positions.iter().map(|&position| position as u32).collect();
+    let z = Tensor::upload(pass.gpu, &[tokens, splits, heads, latent], &z);
+    let stats = Tensor::upload(pass.gpu, &[tokens, splits, heads, 2], &stats);
+    let positions = Tensor::upload(pass.gpu, &[tokens], &positions);
+    let y = ops::merge_splits(pass, &z, &stats, &positions, split_keys(sizes));
+    Trial {
+        tolerance: EXPONENTIAL,
+        ..Trial::of(&[&z, &stats], y, expected)
+    }
+}

@@ -1,0 +1,145 @@
+//! Every kernel on a device against [`crate::reference`]: what start-up, `doctor` and `bench --ops` trust.
+//!
+//! Inputs are noise with edge cases among it, the same on every machine. Never runs a model.
+
+mod attention;
+mod experts;
+mod lanes;
+mod loads;
+mod rows;
+mod tiers;
+mod trial;
+mod weights;
+
+use web_time::Duration;
+
+use crate::error::Result;
+use crate::formats;
+use crate::gpu::{Gpu, Pass};
+
+pub use tiers::{Proven, check_tiers, prove_tiers, prove_tiers_of};
+
+use trial::{Attempt, Sizes, Trial, attempt};
+use weights::Weights;
+
+/// A kernel's result next to what it should be.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The format of the weight that it read, if it read one.
+    pub format: Option<&'static str>,
+    /// The worst deviation, relative to the largest expected value; infinite for what is no
+    /// number or a wrong index, and if the kernel did not run.
+    pub error: f64,
+    /// The largest error that rounding explains.
+    pub tolerance: f64,
+    /// Whether the error is within the tolerance.
+    pub passed: bool,
+    /// What the driver said, if the kernel did not run.
+    pub fault: Option<String>,
+}
+
+/// A kernel's speed at a size that models have.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Whether the result that was timed is right.
+    pub check: Check,
+    /// How long a launch takes.
+    pub took: Duration,
+    /// Bytes that must be read and written.
+    pub bytes: u64,
+    /// Additions and multiplications of numbers.
+    pub operations: u64,
+}
+
+type Plain = fn(&mut Pass, &Sizes) -> Trial;
+type Weighted = fn(&mut Pass, &Sizes, &Weights) -> Trial;
+
+const PLAIN: [Plain; 18] = [
+    lanes::part_of_subgroup,
+    lanes::subgroup,
+    lanes::workgroup,
+    loads::halves,
+    loads::wide,
+    rows::rms_norm,
+    rows::add_rms_norm,
+    rows::swiglu,
+    rows::argmax,
+    rows::gather,
+    rows::pad,
+    rows::combine,
+    attention::rope,
+    attention::store_latent,
+    attention::latent_attention,
+    attention::latent_attention_in_splits,
+    attention::latent_attention_of_short_rows,
+    attention::merge_splits,
+];
+
+const ROUTING: [Plain; 3] = [
+    experts::route_softmax,
+    experts::route_sigmoid,
+    experts::group_by_expert,
+];
+
+const WEIGHTED: [Weighted; 7] = [
+    weights::embedding,
+    weights::matmul,
+    weights::matmul_blocked,
+    weights::matmul_heads,
+    experts::expert_gate_up,
+    experts::expert_down,
+    experts::expert_matmul,
+];
+
+/// Runs every kernel once, those that read weights in every format.
+///
+/// # Errors
+/// For a lost device and one without memory; a kernel that fails otherwise is a failed check.
+pub async fn run(gpu: &Gpu) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
+    let mut keep = |attempt: Attempt| {
+        checks.push(attempt.check);
+        Ok(())
+    };
+    each(gpu, &Sizes::EDGES, &mut keep).await?;
+    Ok(checks)
+}
+
+/// Checks every kernel at a size that models have, then times it, and tells `tell` of each.
+///
+/// # Errors
+/// As [`run`].
+pub async fn measure(gpu: &Gpu, tell: &mut dyn FnMut(Timing)) -> Result<()> {
+    let mut time = |attempt: Attempt| {
+        let took = attempt.time(gpu)?;
+        let Attempt {
+            check,
+            bytes,
+            operations,
+            ..
+        } = attempt;
+        tell(Timing {
+            check,
+            took,
+            bytes,
+            operations,
+        });
+        Ok(())
+    };
+    each(gpu, &Sizes::MODEL, &mut time).await
+}
+
+async fn each(gpu: &Gpu, sizes: &Sizes, then: &mut dyn FnMut(Attempt) -> Result<()>) -> Result<()> {
+    for build in PLAIN.into_iter().chain(ROUTING) {
+        then(attempt(gpu, |pass| build(pass, sizes)).await?)?;
+    }
+    for format in formats::ALL {
+        let weights = Weights::new(gpu, format, sizes).await?;
+        for build in WEIGHTED {
+            then(attempt(gpu, |pass| build(pass, sizes, &weights)).await?)?;
+        }
+    }
+    Ok(())
+}

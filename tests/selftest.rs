@@ -1,0 +1,163 @@
+//! The self-test on this machine's device: it passes, it covers every kernel, and lies are caught.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use pollster::block_on;
+use tiefsee::formats;
+use tiefsee::gpu::{DeviceOptions, Gpu};
+use tiefsee::selftest::{self, Check};
+
+fn failed(checks: &[Check]) -> Vec<&Check> {
+    checks.iter().filter(|check| !check.passed).collect()
+}
+
+/// The device with a subgroup size that may be a lie.
+fn with_subgroup_size(options: &DeviceOptions, size: u32) -> Rc<Gpu> {
+    let mut gpu = block_on(Gpu::open(options)).expect("a device");
+    Rc::get_mut(&mut gpu)
+        .expect("the only owner")
+        .tiers
+        .subgroup_size = size;
+    gpu
+}
+
+#[test]
+fn every_kernel_passes_in_every_layout() {
+    for gpu in common::layouts() {
+        let checks = block_on(selftest::run(&gpu)).expect("a run");
+        assert!(
+            failed(&checks).is_empty(),
+            "{:?}: {:#?}",
+            gpu.tiers,
+            failed(&checks)
+        );
+        // Rounding must not come near the tolerance, or other devices would fail.
+        let close = checks
+            .iter()
+            .find(|check| check.error > check.tolerance / 4.0);
+        assert!(close.is_none(), "{:?}: {close:?}", gpu.tiers);
+    }
+}
+
+#[test]
+fn every_kernel_has_a_check() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut kernels: BTreeSet<String> = files
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wgsl")
+        })
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert!(kernels.len() > 15);
+    let layouts = common::layouts();
+    let checks = layouts
+        .iter()
+        .flat_map(|gpu| block_on(selftest::run(gpu)).expect("a run"));
+    let checks: Vec<_> = checks.collect();
+    let checked: BTreeSet<String> = checks.iter().map(|check| check.kernel.to_owned()).collect();
+    // Made for software adapters with subgroups of eight.
+    if !layouts
+        .iter()
+        .any(|gpu| gpu.tiers.software && gpu.tiers.subgroup_size == 8)
+    {
+        kernels.remove("latent_attention_subgroup");
+    }
+    assert_eq!(checked, kernels);
+    for check in checks.iter().filter(|check| check.format.is_some()) {
+        let in_format = |format: &&formats::Format| {
+            checks
+                .iter()
+                .any(|other| other.kernel == check.kernel && other.format == Some(format.name))
+        };
+        assert!(formats::ALL.iter().all(in_format), "{}", check.kernel);
+    }
+}
+
+#[test]
+fn a_wrong_subgroup_size_is_caught() {
+    let options = common::options();
+    let gpu = common::open();
+    let size = gpu.tiers.subgroup_size;
+    let honest = block_on(selftest::check_tiers(&gpu)).expect("a run");
+    assert!(failed(&honest).is_empty(), "{honest:#?}");
+    assert_eq!(
+        honest.iter().any(|check| check.kernel == "lanes_check"),
+        size > 0
+    );
+    assert_eq!(
+        honest.iter().any(|check| check.kernel == "halves_check"),
+        gpu.tiers.f16
+    );
+    assert_eq!(
+        honest.iter().any(|check| check.kernel == "wide_check"),
+        gpu.tiers.int64
+    );
+    if size == 0 {
+        return;
+    }
+    for lie in [size / 2, 2 * size] {
+        let checks =
+            block_on(selftest::check_tiers(&with_subgroup_size(&options, lie))).expect("a run");
+        assert!(!failed(&checks).is_empty(), "{size} lanes taken for {lie}");
+    }
+}
+
+#[test]
+fn a_tier_that_does_not_work_is_left_out_and_named() {
+    let options = common::options();
+    let size = common::open().tiers.subgroup_size;
+    let open = async |options: &DeviceOptions| {
+        Ok(with_subgroup_size(
+            options,
+            if options.no_subgroups { 0 } else { size / 2 },
+        ))
+    };
+    let proven = block_on(selftest::prove_tiers_of(&options, open)).expect("a device");
+    assert_eq!(proven.gpu.tiers.subgroup_size, 0);
+    if size == 0 {
+        assert!(proven.disabled.is_empty());
+        return;
+    }
+    assert_eq!(proven.disabled.len(), 1, "{:?}", proven.disabled);
+    assert!(
+        proven.disabled[0].starts_with("subgroups of "),
+        "{:?}",
+        proven.disabled
+    );
+    let checks = block_on(selftest::run(&proven.gpu)).expect("a run");
+    assert!(failed(&checks).is_empty(), "{:#?}", failed(&checks));
+}
+
+#[test]
+fn a_device_that_works_keeps_its_tiers() {
+    let options = common::options();
+    let proven = block_on(selftest::prove_tiers(&options)).expect("a device");
+    assert!(proven.disabled.is_empty(), "{:?}", proven.disabled);
+    assert_eq!(proven.gpu.tiers, common::open().tiers);
+}
+
+#[test]
+fn a_shader_that_does_not_compile_is_a_failed_check() {
+    // 16-bit floats without the device's leave.
+    let options = DeviceOptions {
+        no_f16: true,
+        ..common::options()
+    };
+    let mut gpu = block_on(Gpu::open(&options)).expect("a device");
+    Rc::get_mut(&mut gpu).expect("the only owner").tiers.f16 = true;
+    let checks = block_on(selftest::check_tiers(&gpu)).expect("a run");
+    let halves = checks
+        .iter()
+        .find(|check| check.kernel == "halves_check")
+        .expect("a check");
+    assert!(!halves.passed && halves.fault.is_some(), "{halves:#?}");
+}
