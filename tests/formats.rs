@@ -271,16 +271,26 @@ const KERNEL: &str = "
 ";
 
 #[test]
-fn every_format_links_with_either_half() {
+fn every_format_links_in_every_tier() {
     let weight = include_str!("../shaders/lib/weight.wgsl");
     let half = include_str!("../shaders/lib/half.wgsl");
     let half_f16 = include_str!("../shaders/lib/half_f16.wgsl");
+    let wide = include_str!("../shaders/lib/wide.wgsl");
+    let wide_int64 = include_str!("../shaders/lib/wide_int64.wgsl");
     let f16 = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     for format in ALL {
-        let baseline = [weight, half, format.wgsl, KERNEL].join("\n");
+        let baseline = [weight, half, wide, format.wgsl, KERNEL].join("\n");
         validate(format.name, &baseline, Capabilities::empty());
-        let tier = ["enable f16;", weight, half_f16, format.wgsl, KERNEL].join("\n");
-        validate(format.name, &tier, f16);
+        let tier = [
+            "enable f16;",
+            weight,
+            half_f16,
+            wide_int64,
+            format.wgsl,
+            KERNEL,
+        ];
+        let int64 = Capabilities::SHADER_INT64;
+        validate(format.name, &tier.join("\n"), f16 | int64);
     }
 }
 
