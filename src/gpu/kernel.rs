@@ -75,10 +75,11 @@ struct Library {
     int64: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 5] = [
+const LIBRARY: [Library; 6] = [
     Library { name: "weight8(", baseline: library!("weight"), subgroups: None, f16: None, int64: None },
     Library { name: "Half", baseline: library!("half"), subgroups: None, f16: Some(library!("half_f16")), int64: None },
     Library { name: "block_product(", baseline: library!("block"), subgroups: None, f16: None, int64: None },
+    Library { name: "heads_dot(", baseline: library!("heads"), subgroups: None, f16: None, int64: None },
     Library {
         name: "lanes_sum(",
         baseline: library!("lanes"),
