@@ -75,6 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.force {
         output::check_file(&arguments.output, "--force")?;
     }
+    output::check_folder(&arguments.output)?;
     let scores = pollster::block_on(score(arguments, &tokens))?;
     write(arguments, tokens.len(), &scores)?;
     let Scores { vocabulary, .. } = scores;

@@ -124,7 +124,10 @@ fn what_is_no_conversation_is_not_loaded() {
         folder.file("missing"),
         "/dev/zero".to_owned(),
     ];
-    let lines: String = files.iter().map(|file| format!("/load {file}\n")).collect();
+    let lines = files
+        .each_ref()
+        .map(|file| format!("/load {file}\n"))
+        .concat();
     let after = folder.file("after.json");
     let ended = chat(&format!("What is 27 + 48?\n{lines}/save {after}\n"));
     assert_eq!(

@@ -85,9 +85,9 @@ fn routes_are_the_experts_that_transformers_chooses() {
     // Four routed experts and the shared one, which is numbered after all others.
     assert_eq!(shape, [expected_shape[0], 5]);
     for (token, expected) in routes.chunks(5).zip(expected.chunks(4)) {
-        let mut routed = token[..4].to_vec();
-        routed.sort_by(f32::total_cmp);
-        assert_eq!(routed, expected);
+        let mut chosen = token[..4].to_vec();
+        chosen.sort_by(f32::total_cmp);
+        assert_eq!(chosen, expected);
         assert!(token[4] >= 16.0, "{token:?}");
     }
 }
@@ -170,11 +170,10 @@ fn wrong_tokens_and_places_are_refused() {
     .failed(3);
     assert!(missing.contains("/no/such/file"), "{missing}");
     let place = folder.file("no/such/folder");
-    ended(&mut on_device(&[
-        "logits", &model, "-o", &place, "--tokens", "1",
-    ]))
-    .failed(3);
-    let many = ["1"; 2049].join(",");
+    let arguments = ["logits", &model, "-o", &place, "--tokens", "1"];
+    let nowhere = ended(&mut tiefsee(&arguments)).failed(3);
+    assert!(nowhere.contains("no such folder"), "{nowhere}");
+    let many = vec!["1"; 2049].join(",");
     let long = ended(&mut tiefsee(&[
         "logits", "demo", "-o", &file, "--tokens", &many,
     ]))
