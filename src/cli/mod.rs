@@ -7,6 +7,7 @@ mod chat;
 mod chat_commands;
 mod common;
 mod completions;
+mod inspect;
 mod interrupt;
 mod logits;
 mod output;
@@ -37,9 +38,9 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a program has one of them")]
 enum Command {
     Run(run::Arguments),
+    Inspect(inspect::Arguments),
     Logits(logits::Arguments),
     Completions(completions::Arguments),
 }
@@ -48,6 +49,7 @@ impl Command {
     fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Run(arguments) => run::run(arguments),
+            Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Completions(arguments) => {
                 completions::run(arguments, &mut Cli::command()).map(done)
