@@ -13,7 +13,7 @@ const WHOLE: Splits = Splits {
     keys: 128,
 };
 /// What lies in slots that nobody may read, and in results that nobody wrote.
-const POISON: f32 = 1e30;
+const POISON: f32 = f32::NAN;
 
 /// How queries and keys are chosen.
 #[derive(Clone, Copy, Debug)]
