@@ -84,9 +84,13 @@ fn what_is_no_number_stays_with_its_token() {
             &noise(outer * inner, 26),
         );
         let head_weight = upload(&gpu, &formats::F32, [1, outer, 12], &noise(outer * 12, 27));
+        let first: Vec<u32> = (0..tokens as u32).map(|token| 5 * token).collect();
+        let first = Tensor::upload(&gpu, &[tokens], &first);
         let results = run(&gpu, |pass| {
             let x = Tensor::upload(&gpu, &[tokens, inner], &x);
-            let heads = x.reshape(&[tokens, 1, inner]);
+            // Behind a head's last value lies the next token's first one.
+            let heads = ops::gather(pass, &x.reshape(&[tokens * 5, 12]), &first);
+            let heads = heads.reshape(&[tokens, 1, 12]);
             let slices = HeadSlices {
                 inner: 12,
                 width: outer,
