@@ -27,7 +27,8 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let row = workgroup.x * params.width;
-    var best = -3.4e38;
+    // The least f32: whatever is not above it ties with it.
+    var best = -0x1.fffffep127;
     var index = min(lane, params.width - 1);
     for (var i = lane; i < params.width; i += WORKGROUP_SIZE) {
         let bits = scores[row + i];

@@ -15,7 +15,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Wide>;
 @group(0) @binding(2) var<storage, read> choices: array<u32>;
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
@@ -43,9 +43,9 @@ fn main(
         let rows = expert_row + columns;
         var products = vec4f();
         for (var chunk = lane % LANES; chunk < weight.chunks; chunk += LANES) {
-            let at = 2 * (entry * weight.chunks + chunk);
-            let a = x[at];
-            let b = x[at + 1];
+            let values = wide(x[entry * weight.chunks + chunk]);
+            let a = values[0];
+            let b = values[1];
             let w0 = weight8(rows.x, chunk);
             let w1 = weight8(rows.y, chunk);
             let w2 = weight8(rows.z, chunk);

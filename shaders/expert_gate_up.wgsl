@@ -14,7 +14,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Wide>;
 @group(0) @binding(2) var<storage, read> choices: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
@@ -39,9 +39,9 @@ fn main(
 
     var partial = vec4f();
     for (var chunk = lane % LANES; chunk < weight.chunks; chunk += LANES) {
-        let at = 2 * (token * weight.chunks + chunk);
-        let a = x[at];
-        let b = x[at + 1];
+        let values = wide(x[token * weight.chunks + chunk]);
+        let a = values[0];
+        let b = values[1];
         let w0 = weight8(gate.x, chunk);
         let w1 = weight8(gate.y, chunk);
         let w2 = weight8(up.x, chunk);
@@ -51,11 +51,11 @@ fn main(
     }
     let gates = vec2f(lanes_sum(partial.x, lane), lanes_sum(partial.y, lane));
     let ups = vec2f(lanes_sum(partial.z, lane), lanes_sum(partial.w, lane));
-    let values = gates / (1 + exp(min(-gates, vec2f(80)))) * ups;
+    let products = gates / (1 + exp(min(-gates, vec2f(80)))) * ups;
     if lane % LANES == 0 {
         let start = entry * params.width + first;
         for (var i = 0u; i < 2 && first + i < params.width; i++) {
-            y[start + i] = values[i];
+            y[start + i] = products[i];
         }
     }
 }

@@ -12,7 +12,7 @@
 // One workgroup per token, four heads and part of the context (a split). The four heads
 // share every load of the cache. A lane computes the scores of four keys at a time, then
 // owns four columns of z: WORKGROUP_SIZE is latent / 4. Keys are the cache's rows at the
-// positions up to the token's own; `blocks` maps positions to slots, `block` to a block.
+// positions up to the token's own; `blocks` maps positions to slots, BLOCK to a block.
 // `stats` are the largest score and the sum of the exponentials, for merge_splits.
 // `width` and `latent` are multiples of 4 and counted in vec4s.
 
@@ -20,7 +20,6 @@ struct Params {
     heads: u32,
     width: u32,
     latent: u32,
-    block: u32,
     blocks_per_sequence: u32,
     splits: u32,
     split_keys: u32,
@@ -37,6 +36,8 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> stats: array<vec2f>;
 
 override WORKGROUP_SIZE: u32 = 128;
+// A power of two is cheap to divide by, if it is known when the kernel is compiled.
+override BLOCK: u32 = 32;
 
 const NOTHING: f32 = -1e30;
 
@@ -45,10 +46,11 @@ var<workgroup> lane_maxima: array<vec4f, WORKGROUP_SIZE>;
 // Element [i][j] holds the four heads' weights of key 4 * i + j.
 var<workgroup> key_weights: array<array<vec4f, 4>, WORKGROUP_SIZE>;
 
-// The cache row of a key, in vec4s.
-fn key_row(sequence: u32, key: u32) -> u32 {
-    let block = blocks[sequence * params.blocks_per_sequence + key / params.block];
-    return (block * params.block + key % params.block) * params.width;
+// The cache rows of four keys, in vec4s.
+fn rows_of(sequence: u32, keys: vec4u) -> vec4u {
+    let at = sequence * params.blocks_per_sequence + keys / BLOCK;
+    let key_blocks = vec4u(blocks[at.x], blocks[at.y], blocks[at.z], blocks[at.w]);
+    return (key_blocks * BLOCK + keys % BLOCK) * params.width;
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -68,31 +70,18 @@ fn main(
     let begin = min(split * share, context);
     let end = min(begin + share, context);
 
-    let next = vec4u(0, 1, 2, 3);
-    let heads = min(first_head + next, vec4u(params.heads - 1));
+    let heads = min(first_head + vec4u(0, 1, 2, 3), vec4u(params.heads - 1));
     let q_rows = (token * params.heads + heads) * params.width;
-    let sequence = sequences[token];
 
     var largest = vec4f(NOTHING);
     var total = vec4f();
-    var z0 = vec4f();
-    var z1 = vec4f();
-    var z2 = vec4f();
-    var z3 = vec4f();
+    var sums = mat4x4f();
     for (var start = begin; start < end; start += 4 * WORKGROUP_SIZE) {
-        let keys = start + 4 * lane + next;
-        let last = end - 1;
-        let rows = vec4u(
-            key_row(sequence, min(keys.x, last)),
-            key_row(sequence, min(keys.y, last)),
-            key_row(sequence, min(keys.z, last)),
-            key_row(sequence, min(keys.w, last)),
-        );
-        // Element j of s0 is the score of key 0 for head j, and so on.
-        var s0 = vec4f();
-        var s1 = vec4f();
-        var s2 = vec4f();
-        var s3 = vec4f();
+        let keys = start + 4 * lane + vec4u(0, 1, 2, 3);
+        let rows = rows_of(sequences[token], min(keys, vec4u(end - 1)));
+        key_rows[lane] = rows;
+        // Element [i][j] is the score of key i for head j.
+        var scores = mat4x4f();
         for (var i = 0u; i < params.width; i++) {
             let q0 = q[q_rows.x + i];
             let q1 = q[q_rows.y + i];
@@ -102,17 +91,16 @@ fn main(
             let k1 = cache[rows.y + i];
             let k2 = cache[rows.z + i];
             let k3 = cache[rows.w + i];
-            s0 += vec4f(dot(q0, k0), dot(q1, k0), dot(q2, k0), dot(q3, k0));
-            s1 += vec4f(dot(q0, k1), dot(q1, k1), dot(q2, k1), dot(q3, k1));
-            s2 += vec4f(dot(q0, k2), dot(q1, k2), dot(q2, k2), dot(q3, k2));
-            s3 += vec4f(dot(q0, k3), dot(q1, k3), dot(q2, k3), dot(q3, k3));
+            scores[0] += vec4f(dot(q0, k0), dot(q1, k0), dot(q2, k0), dot(q3, k0));
+            scores[1] += vec4f(dot(q0, k1), dot(q1, k1), dot(q2, k1), dot(q3, k1));
+            scores[2] += vec4f(dot(q0, k2), dot(q1, k2), dot(q2, k2), dot(q3, k2));
+            scores[3] += vec4f(dot(q0, k3), dot(q1, k3), dot(q2, k3), dot(q3, k3));
         }
-        s0 = select(vec4f(NOTHING), params.scale * s0, keys.x < end);
-        s1 = select(vec4f(NOTHING), params.scale * s1, keys.y < end);
-        s2 = select(vec4f(NOTHING), params.scale * s2, keys.z < end);
-        s3 = select(vec4f(NOTHING), params.scale * s3, keys.w < end);
-        key_rows[lane] = rows;
-        lane_maxima[lane] = max(max(s0, s1), max(s2, s3));
+        scores[0] = select(vec4f(NOTHING), params.scale * scores[0], keys.x < end);
+        scores[1] = select(vec4f(NOTHING), params.scale * scores[1], keys.y < end);
+        scores[2] = select(vec4f(NOTHING), params.scale * scores[2], keys.z < end);
+        scores[3] = select(vec4f(NOTHING), params.scale * scores[3], keys.w < end);
+        lane_maxima[lane] = max(max(scores[0], scores[1]), max(scores[2], scores[3]));
         workgroupBarrier();
 
         // Every lane finds the same maximum, so that none has to wait for another.
@@ -120,19 +108,19 @@ fn main(
         for (var i = 0u; i < WORKGROUP_SIZE; i++) {
             new_largest = max(new_largest, lane_maxima[i]);
         }
-        key_weights[lane][0] = exp(s0 - new_largest);
-        key_weights[lane][1] = exp(s1 - new_largest);
-        key_weights[lane][2] = exp(s2 - new_largest);
-        key_weights[lane][3] = exp(s3 - new_largest);
+        key_weights[lane][0] = exp(scores[0] - new_largest);
+        key_weights[lane][1] = exp(scores[1] - new_largest);
+        key_weights[lane][2] = exp(scores[2] - new_largest);
+        key_weights[lane][3] = exp(scores[3] - new_largest);
         let shrink = exp(largest - new_largest);
         largest = new_largest;
         workgroupBarrier();
 
         total *= shrink;
-        z0 *= shrink.x;
-        z1 *= shrink.y;
-        z2 *= shrink.z;
-        z3 *= shrink.w;
+        sums[0] *= shrink.x;
+        sums[1] *= shrink.y;
+        sums[2] *= shrink.z;
+        sums[3] *= shrink.w;
         // Keys beyond the end weigh nothing and repeat the last key's row.
         for (var i = 0u; i < WORKGROUP_SIZE && start + 4 * i < end; i++) {
             let value_rows = key_rows[i] + lane;
@@ -140,26 +128,24 @@ fn main(
                 let weight = key_weights[i][j];
                 let value = cache[value_rows[j]];
                 total += weight;
-                z0 += weight.x * value;
-                z1 += weight.y * value;
-                z2 += weight.z * value;
-                z3 += weight.w * value;
+                sums[0] += weight.x * value;
+                sums[1] += weight.y * value;
+                sums[2] += weight.z * value;
+                sums[3] += weight.w * value;
             }
         }
         // The next keys overwrite what slower lanes still read.
         workgroupBarrier();
     }
 
-    let z_start = ((token * params.splits + split) * params.heads + first_head) * params.latent + lane;
-    let stats_start = (token * params.splits + split) * params.heads + first_head;
+    let row = (token * params.splits + split) * params.heads + first_head;
+    let z_start = row * params.latent + lane;
     let left = params.heads - first_head;
-    z[z_start] = z0 / total.x;
-    if left > 1 { z[z_start + params.latent] = z1 / total.y; }
-    if left > 2 { z[z_start + 2 * params.latent] = z2 / total.z; }
-    if left > 3 { z[z_start + 3 * params.latent] = z3 / total.w; }
-    if lane == 0 {
-        for (var i = 0u; i < min(left, 4); i++) {
-            stats[stats_start + i] = vec2f(largest[i], total[i]);
-        }
+    z[z_start] = sums[0] / total.x;
+    if left > 1 { z[z_start + params.latent] = sums[1] / total.y; }
+    if left > 2 { z[z_start + 2 * params.latent] = sums[2] / total.z; }
+    if left > 3 { z[z_start + 3 * params.latent] = sums[3] / total.w; }
+    for (var i = lane; i < min(left, 4); i += WORKGROUP_SIZE) {
+        stats[row + i] = vec2f(largest[i], total[i]);
     }
 }

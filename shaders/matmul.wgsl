@@ -6,7 +6,7 @@
 //
 // LANES lanes share four values of a token's y; each sums every LANES-th chunk of `inner`.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Wide>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
 override WORKGROUP_SIZE: u32 = 64;
@@ -23,9 +23,9 @@ fn main(
 
     var partial = vec4f();
     for (var chunk = lane % LANES; chunk < weight.chunks; chunk += LANES) {
-        let at = 2 * (token * weight.chunks + chunk);
-        let a = x[at];
-        let b = x[at + 1];
+        let values = wide(x[token * weight.chunks + chunk]);
+        let a = values[0];
+        let b = values[1];
         let w0 = weight8(rows.x, chunk);
         let w1 = weight8(rows.y, chunk);
         let w2 = weight8(rows.z, chunk);

@@ -4,8 +4,9 @@
 //   weight  [heads, outer, inner]
 //   y       [tokens, heads, width]
 //
-// LANES lanes share a value of y. The first `inner` values of x[h] are multiplied;
+// LANES lanes share four values of y. The first `inner` values of x[h] are multiplied;
 // what follows them is copied behind the `outer` products (the rotary part of a query).
+// `stride` is a multiple of 8 and counted in chunks of 8.
 
 struct Params {
     heads: u32,
@@ -16,11 +17,17 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Wide>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = 8;
+
+// Value `column` of a row of x, zero beyond its end.
+fn x_value(x_start: u32, column: u32) -> f32 {
+    let values = wide(x[x_start + min(column / 8, params.stride - 1)]);
+    return select(0.0, values[column / 4 % 2][column % 4], column < 8 * params.stride);
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -31,28 +38,45 @@ fn main(
     // Heads of the shard only.
     let local_head = workgroup.y;
     let head = weight.first_row / params.outer + local_head;
-    let column = workgroup.x * (WORKGROUP_SIZE / LANES) + lane / LANES;
+    let first = 4 * (workgroup.x * (WORKGROUP_SIZE / LANES) + lane / LANES);
     let x_start = (token * params.heads + head) * params.stride;
-    let row = local_head * params.outer + min(column, params.outer - 1);
+    let rows = local_head * params.outer + min(first + vec4u(0, 1, 2, 3), vec4u(params.outer - 1));
 
-    var partial = 0.0;
+    var partial = vec4f();
     for (var chunk = lane % LANES; chunk < weight.chunks; chunk += LANES) {
-        let w = weight8(row, chunk);
-        let at = 8 * chunk;
-        let left = params.inner - at;
-        // A slice of a head need not be aligned, nor a multiple of eight long.
-        for (var i = 0u; i < min(left, 8); i++) {
-            partial += w[i / 4][i % 4] * x[x_start + at + i];
-        }
+        // Weights beyond `inner` are zero, whatever values they meet.
+        let values = wide(x[x_start + min(chunk, params.stride - 1)]);
+        let w0 = weight8(rows.x, chunk);
+        let w1 = weight8(rows.y, chunk);
+        let w2 = weight8(rows.z, chunk);
+        let w3 = weight8(rows.w, chunk);
+        partial += vec4f(
+            dot(w0[0], values[0]),
+            dot(w1[0], values[0]),
+            dot(w2[0], values[0]),
+            dot(w3[0], values[0]),
+        );
+        partial += vec4f(
+            dot(w0[1], values[1]),
+            dot(w1[1], values[1]),
+            dot(w2[1], values[1]),
+            dot(w3[1], values[1]),
+        );
     }
-    let total = lanes_sum(partial, lane);
-    if lane % LANES == 0 && column < params.width {
-        let tail = params.inner + column - params.outer;
-        let y_start = (token * params.heads + head) * params.width + column;
-        if column < params.outer {
-            y[y_start] = total;
-        } else {
-            y[y_start] = select(0.0, x[x_start + min(tail, params.stride - 1)], tail < params.stride);
+    let total = vec4f(
+        lanes_sum(partial.x, lane),
+        lanes_sum(partial.y, lane),
+        lanes_sum(partial.z, lane),
+        lanes_sum(partial.w, lane),
+    );
+    if lane % LANES == 0 {
+        let y_start = (token * params.heads + head) * params.width;
+        for (var column = first; column < min(first + 4, params.width); column++) {
+            if column < params.outer {
+                y[y_start + column] = total[column - first];
+            } else {
+                y[y_start + column] = x_value(x_start, params.inner + column - params.outer);
+            }
         }
     }
 }

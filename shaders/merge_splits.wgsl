@@ -45,9 +45,12 @@ fn main(
     for (var split = 0u; split < used_splits; split++) {
         let at = token * params.splits + split;
         let stat = stats[at * params.heads + head];
-        let share = stat.y * exp(stat.x - largest);
-        total += share;
-        merged += share * z[at * params.heads * params.latent + index];
+        // A split without keys has no mean.
+        if stat.y > 0 {
+            let share = stat.y * exp(stat.x - largest);
+            total += share;
+            merged += share * z[at * params.heads * params.latent + index];
+        }
     }
     y[token * params.heads * params.latent + index] = merged / total;
 }

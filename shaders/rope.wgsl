@@ -12,7 +12,6 @@ struct Params {
     stride: u32,
     offset: u32,
     pairs: u32,
-    tokens: u32,
     half_split: u32,
 }
 
@@ -30,11 +29,11 @@ fn main(
     let index = workgroup.x * WORKGROUP_SIZE + lane;
     let pair = index % params.pairs;
     let head = index / params.pairs;
-    let token = head / params.heads;
-    if token >= params.tokens {
+    if head >= params.heads {
         return;
     }
-    let start = head * params.stride + params.offset;
+    let token = workgroup.y;
+    let start = (token * params.heads + head) * params.stride + params.offset;
     let at = start + select(2 * pair, pair, params.half_split != 0);
     let other = at + select(1u, params.pairs, params.half_split != 0);
     let rotation = rotations[token * params.pairs + pair];

@@ -1,4 +1,41 @@
-//! tiefsee runs DeepSeek models on any GPU that wgpu reaches.
+//! tiefsee runs `DeepSeek` models on any GPU that wgpu reaches.
+//!
+//! ```no_run
+//! use futures::{StreamExt, pin_mut};
+//! use tiefsee::{Llm, LoadOptions, Message, Role, Update};
+//!
+//! # async fn answer() -> tiefsee::Result<()> {
+//! let mut llm = Llm::load("demo", LoadOptions::default()).await?;
+//! let options = llm.defaults(0);
+//! let question = Message { role: Role::User, content: "What is 27 + 48?".into() };
+//! let answer = llm.chat(&[question], &options)?;
+//! pin_mut!(answer);
+//! while let Some(update) = answer.next().await {
+//!     if let Update::Content(text) = update? {
+//!         print!("{text}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layers
+//!
+//! [`llm`] puts everything together. [`engine`] decides which tokens run next and knows neither text
+//! nor architecture; [`text`] turns words into ids and back. [`models`] are made of [`layers`], layers call
+//! [`ops`], an op launches one kernel through [`gpu`], the only module that names wgpu. [`formats`] say how
+//! weights are stored, [`checkpoint`] reads them from files. A module uses itself and what is below it.
+//!
+//! # Invariants
+//!
+//! - A forward is recorded once per step shape and replayed. Whatever changes from step to step is in the
+//!   tensors of [`layers::Batch`], never in a launch's parameters.
+//! - A dropped tensor's buffer serves later launches, which is right because recorded work runs in order.
+//!   Uploads happen before the next submit, so the host writes only to tensors that never came from the pool.
+//! - One wait per step: only chosen tokens, or their scores, come back from the GPU.
+//! - Errors at the door, assertions inside: files, configurations, adapters and requests give an [`Error`]; a
+//!   wrong shape after loading is a bug and panics with the shape.
+//! - Nothing below `main` and the examples blocks: `async` where the GPU or a file is awaited.
 
 pub mod checkpoint;
 pub mod engine;

@@ -108,6 +108,11 @@ impl Checkpoint {
         Some(self.stored(name, entry))
     }
 
+    /// The names of the files that hold tensors.
+    pub fn shards(&self) -> &[String] {
+        &self.shards
+    }
+
     /// The bytes of all tensors together.
     pub fn bytes(&self) -> u64 {
         self.tensors().map(|tensor| tensor.bytes()).sum()

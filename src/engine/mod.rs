@@ -88,6 +88,11 @@ impl Engine {
         &self.runner
     }
 
+    /// Tokens that a sequence may have.
+    pub fn context(&self) -> usize {
+        self.scheduler.limits().context
+    }
+
     /// Queues a request.
     ///
     /// # Errors

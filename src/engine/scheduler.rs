@@ -90,6 +90,11 @@ impl Scheduler {
         }
     }
 
+    /// How much may go on at once.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Queues a request, on the cache of the finished sequence that starts most like it.
     ///
     /// # Errors

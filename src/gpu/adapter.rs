@@ -11,6 +11,8 @@ pub struct DeviceOptions {
     pub no_subgroups: bool,
     /// Leave 16-bit floats unused.
     pub no_f16: bool,
+    /// Leave 64-bit integers unused.
+    pub no_int64: bool,
 }
 
 /// An adapter as `doctor` lists it.
@@ -53,6 +55,8 @@ pub struct Tiers {
     pub subgroup_size: u32,
     /// Shaders may use 16-bit floats.
     pub f16: bool,
+    /// Shaders may use 64-bit integers, and loads of them are worth it: on software adapters only.
+    pub int64: bool,
     /// The adapter is a processor: barriers are dear, so reductions stay in a thread.
     pub software: bool,
 }
@@ -75,10 +79,12 @@ fn tiers(adapter: &wgpu::Adapter) -> Tiers {
     let width = info.subgroup_min_size;
     // Kernels lay lanes out by the width, so a device that may choose among several does not qualify.
     let uniform = width == info.subgroup_max_size && width.is_power_of_two() && width <= 64;
+    let software = info.device_type == wgpu::DeviceType::Cpu;
     Tiers {
         subgroup_size: if features.contains(wgpu::Features::SUBGROUP) && uniform { width } else { 0 },
         f16: features.contains(wgpu::Features::SHADER_F16),
-        software: info.device_type == wgpu::DeviceType::Cpu,
+        int64: software && features.contains(wgpu::Features::SHADER_INT64),
+        software,
     }
 }
 

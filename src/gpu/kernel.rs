@@ -72,17 +72,26 @@ struct Library {
     baseline: &'static str,
     subgroups: Option<&'static str>,
     f16: Option<&'static str>,
+    int64: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 4] = [
-    Library { name: "weight8(", baseline: library!("weight"), subgroups: None, f16: None },
-    Library { name: "Half", baseline: library!("half"), subgroups: None, f16: Some(library!("half_f16")) },
-    Library { name: "block_product(", baseline: library!("block"), subgroups: None, f16: None },
+const LIBRARY: [Library; 5] = [
+    Library { name: "weight8(", baseline: library!("weight"), subgroups: None, f16: None, int64: None },
+    Library { name: "Half", baseline: library!("half"), subgroups: None, f16: Some(library!("half_f16")), int64: None },
+    Library { name: "block_product(", baseline: library!("block"), subgroups: None, f16: None, int64: None },
     Library {
         name: "lanes_sum(",
         baseline: library!("lanes"),
         subgroups: Some(library!("lanes_subgroup")),
         f16: None,
+        int64: None,
+    },
+    Library {
+        name: "Wide",
+        baseline: library!("wide"),
+        subgroups: None,
+        f16: None,
+        int64: Some(library!("wide_int64")),
     },
 ];
 
@@ -94,7 +103,8 @@ impl Library {
     fn text(&self, tiers: Tiers) -> &'static str {
         let subgroups = self.subgroups.filter(|_| tiers.subgroup_size > 0);
         let f16 = self.f16.filter(|_| tiers.f16);
-        subgroups.or(f16).unwrap_or(self.baseline)
+        let int64 = self.int64.filter(|_| tiers.int64);
+        subgroups.or(f16).or(int64).unwrap_or(self.baseline)
     }
 }
 

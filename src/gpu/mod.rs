@@ -67,9 +67,11 @@ impl Gpu {
             tiers.subgroup_size = 0;
         }
         tiers.f16 &= !options.no_f16;
+        tiers.int64 &= !options.no_int64;
         let mut features = wgpu::Features::empty();
         features.set(wgpu::Features::SUBGROUP, tiers.subgroup_size > 0);
         features.set(wgpu::Features::SHADER_F16, tiers.f16);
+        features.set(wgpu::Features::SHADER_INT64, tiers.int64);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tiefsee"),
             required_features: features,
@@ -107,6 +109,12 @@ impl Gpu {
 
     /// Turns whatever the driver reported since the last call into an error.
     pub fn check(&self) -> Result<()> {
+        let failed = self.fault.lock().expect("no thread panics while it holds the fault").is_some();
+        if failed {
+            // Calls on a lost device fail before its loss is reported; the report comes with a poll.
+            // The poll's own result says nothing that the report does not.
+            _ = self.device.poll(wgpu::PollType::Poll);
+        }
         let mut fault = self.fault.lock().expect("no thread panics while it holds the fault");
         match &*fault {
             None => Ok(()),

@@ -160,10 +160,10 @@ impl Pending<'_> {
     ///
     /// # Errors
     /// [`Error::DeviceLost`], or whatever the driver reported.
-    pub async fn read(self) -> Result<Vec<Vec<u8>>> {
+    pub async fn read(mut self) -> Result<Vec<Vec<u8>>> {
         let mut took = Vec::with_capacity(self.submissions.len());
         let mut idle = None;
-        for submission in self.submissions {
+        for submission in std::mem::take(&mut self.submissions) {
             self.gpu.wait(Some(submission.index))?;
             let lost = |_| Error::DeviceLost("it dropped a submission".into());
             submission.done.await.map_err(lost)?;
@@ -172,7 +172,7 @@ impl Pending<'_> {
             took.push(now - idle.map_or(submission.at, |idle: Instant| idle.max(submission.at)));
             idle = Some(now);
         }
-        let mapped = self.mapped.await;
+        let mapped = (&mut self.mapped).await;
         self.gpu.check()?;
         if !matches!(mapped, Ok(Ok(()))) {
             return Err(Error::DeviceLost("its results cannot be read".into()));
@@ -180,18 +180,22 @@ impl Pending<'_> {
         let parts = regroup(&self.parts.borrow(), &took);
         *self.parts.borrow_mut() = parts;
         let mut results = Vec::with_capacity(self.sizes.len());
-        {
-            let lost = |error: wgpu::MapRangeError| Error::DeviceLost(error.to_string());
-            let view = self.staging.slice(..).get_mapped_range().map_err(lost)?;
-            let mut bytes = &view[..];
-            for size in self.sizes {
-                let (result, rest) = bytes.split_at(size);
-                results.push(result.to_vec());
-                bytes = rest;
-            }
+        let lost = |error: wgpu::MapRangeError| Error::DeviceLost(error.to_string());
+        let view = self.staging.slice(..).get_mapped_range().map_err(lost)?;
+        let mut bytes = &view[..];
+        for &size in &self.sizes {
+            let (result, rest) = bytes.split_at(size);
+            results.push(result.to_vec());
+            bytes = rest;
         }
-        self.staging.unmap();
         Ok(results)
+    }
+}
+
+impl Drop for Pending<'_> {
+    /// Read or not, the next run copies into the same buffer.
+    fn drop(&mut self) {
+        self.staging.unmap();
     }
 }
 

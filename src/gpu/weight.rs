@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::formats::Format;
 
 /// Bytes of uploads after which their host copies are waited for and freed.
-const FLUSH_EVERY: usize = 32 << 20;
+const FLUSH_EVERY: usize = 16 << 20;
 
 /// `struct Weight` of `shaders/lib/weight.wgsl`.
 #[repr(C)]

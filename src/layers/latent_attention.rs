@@ -88,7 +88,8 @@ impl LatentAttention {
             blocks: &batch.blocks,
             block: batch.block,
         };
-        let count = if tokens <= SPLIT_TOKENS { 16 } else { 1 };
+        let most = if pass.gpu.tiers.software { 8 } else { 16 };
+        let count = if tokens <= SPLIT_TOKENS { most } else { 1 };
         let splits = Splits { count, keys: 128 };
         let attended = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
         let slices = HeadSlices { inner: latent, width: self.v_up.rows };

@@ -1,5 +1,8 @@
 //! One answer: tokens of the engine to text, until it ends.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use futures::{Stream, stream};
 use web_time::{Duration, Instant};
 
@@ -141,6 +144,10 @@ impl<'a> Answer<'a> {
                     for event in events {
                         self.take(event)?;
                     }
+                    // A long prompt takes many steps without an update: callers may stop in between.
+                    if self.ready.is_empty() {
+                        yield_now().await;
+                    }
                 }
                 // Once, and from the tokens so far: the driver may have been reset.
                 Err(Error::DeviceLost(_)) if !self.reopened => self.reopen().await?,
@@ -239,4 +246,17 @@ impl Drop for Answer<'_> {
             self.llm.engine.cancel(self.id);
         }
     }
+}
+
+/// Gives the caller a turn.
+async fn yield_now() {
+    let mut had_its_turn = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut had_its_turn, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -15,7 +15,7 @@ use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
-use crate::models::{Loader, Progress, architecture};
+use crate::models::{Loader, Model, Progress, architecture};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
@@ -178,18 +178,31 @@ impl Llm {
     }
 }
 
+/// A checkpoint's weights on a device; needs neither tokenizer nor template.
+///
+/// # Errors
+/// Every way in which weights, adapters and memory fail; see [`Error`].
+pub async fn load_model(
+    checkpoint: &Checkpoint,
+    device: &DeviceOptions,
+    quantize: Option<&'static Format>,
+    progress: &dyn Fn(Progress),
+) -> Result<(Rc<Gpu>, Box<dyn Model>)> {
+    let architecture = architecture(checkpoint)?;
+    let gpu = Gpu::open(device).await?;
+    let loader = Loader::new(&gpu, checkpoint, quantize, progress);
+    let model = (architecture.load)(&loader).await?;
+    gpu.flush().await?;
+    Ok((gpu, model))
+}
+
 async fn load_engine(
     checkpoint: &Checkpoint,
     options: &LoadOptions,
     progress: &dyn Fn(Progress),
 ) -> Result<Engine> {
-    let architecture = architecture(checkpoint)?;
-    let gpu = Gpu::open(&options.device).await?;
-    let loader = Loader::new(&gpu, checkpoint, options.quantize, progress);
-    let model = (architecture.load)(&loader).await?;
-    gpu.flush().await?;
-
-    let shape = model.shape();
+    // Before anything slow happens.
+    let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
     let context = match options.context {
         Some(0) => return Err(Error::Usage("a context of 0 tokens holds nothing".into())),
         Some(context) if context > shape.context => {
@@ -204,6 +217,7 @@ async fn load_engine(
     let sequences = options.sequences.max(1);
     let limits =
         Limits { context, sequences, step_tokens: STEP_TOKENS, cache_tokens: context.saturating_mul(sequences) };
+    let (gpu, model) = load_model(checkpoint, &options.device, options.quantize, progress).await?;
     Engine::new(gpu, model, limits).await
 }
 

@@ -5,7 +5,7 @@ use futures::future::LocalBoxFuture;
 use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
 use super::loader::{Loader, Rows, stored_format};
 use super::{Forward, Model, ModelShape};
-use crate::checkpoint::Scope;
+use crate::checkpoint::{Checkpoint, Scope};
 use crate::error::Result;
 use crate::gpu::{Pass, Tensor, Weight, WeightWriter};
 use crate::layers::{
@@ -74,6 +74,21 @@ impl Model for DeepSeek {
     }
 }
 
+/// The sizes of a checkpoint of either generation.
+pub(super) fn shape(checkpoint: &Checkpoint) -> Result<ModelShape> {
+    Ok(model_shape(&Config::new(checkpoint)?))
+}
+
+fn model_shape(config: &Config) -> ModelShape {
+    ModelShape {
+        vocabulary: config.vocab_size,
+        layers: config.num_hidden_layers,
+        cache_width: latent_stride(config) + config.qk_rope_head_dim.next_multiple_of(4),
+        context: config.max_position_embeddings,
+        rotary: config.rotary.clone(),
+    }
+}
+
 /// Reads a checkpoint of either generation.
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
@@ -93,14 +108,7 @@ pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<
         } else {
             loader.linear(&root, "lm_head", table).await?
         };
-        let shape = ModelShape {
-            vocabulary: config.vocab_size,
-            layers: config.num_hidden_layers,
-            cache_width: latent_stride(&config) + config.qk_rope_head_dim.next_multiple_of(4),
-            context: config.max_position_embeddings,
-            rotary: config.rotary.clone(),
-        };
-        Ok(Box::new(DeepSeek { shape, embed_tokens, layers, norm, lm_head }) as Box<dyn Model>)
+        Ok(Box::new(DeepSeek { shape: model_shape(&config), embed_tokens, layers, norm, lm_head }) as Box<dyn Model>)
     })
 }
 

@@ -52,14 +52,16 @@ pub trait Model {
 pub struct Architecture {
     /// `model_type` in config.json.
     pub model_type: &'static str,
+    /// Reads the sizes, from config.json alone.
+    pub shape: fn(&Checkpoint) -> Result<ModelShape>,
     /// Reads the weights.
     pub load: for<'a> fn(&'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>>,
 }
 
 /// Every architecture.
 pub static ARCHITECTURES: [Architecture; 2] = [
-    Architecture { model_type: "deepseek_v3", load: deepseek::load },
-    Architecture { model_type: "deepseek_v2", load: deepseek::load },
+    Architecture { model_type: "deepseek_v3", shape: deepseek::shape, load: deepseek::load },
+    Architecture { model_type: "deepseek_v2", shape: deepseek::shape, load: deepseek::load },
 ];
 
 /// The architecture that a checkpoint asks for.

@@ -34,7 +34,7 @@ pub fn group_by_expert(pass: &mut Pass, choices: &Tensor, experts: usize) -> Gro
     let tiles = pass.tensor(&[max_tiles, 4]);
     pass.dispatch(Dispatch {
         kernel: kernel!("group_by_expert"),
-        constants: &[("WORKGROUP_SIZE", if pass.gpu.tiers.software { 32 } else { 256 }), ("TILE", TILE as u32)],
+        constants: &[("TILE", TILE as u32)],
         params: Params {
             count: (tokens * slots) as u32,
             experts: experts as u32,

@@ -10,7 +10,6 @@ struct Params {
     heads: u32,
     width: u32,
     latent: u32,
-    block: u32,
     blocks_per_sequence: u32,
     splits: u32,
     split_keys: u32,
@@ -62,18 +61,26 @@ pub fn latent_attention(
     assert_eq!(keys.positions.dims(), [tokens]);
     assert_eq!(keys.sequences.dims(), [tokens]);
     assert!(latent.is_multiple_of(4) && width.is_multiple_of(4), "{latent} of {width} columns");
-    assert!((4..=1024).contains(&latent), "a latent of {latent} columns");
+    // A lane has 96 bytes of workgroup memory, of which every device has 16 KiB.
+    assert!((4..=680).contains(&latent), "a latent of {latent} columns");
+
+    let tiers = pass.gpu.tiers;
+    // A barrier costs software adapters more than the exchange of registers within a subgroup.
+    let chunks = |columns: usize| if columns.is_multiple_of(8) { columns / 8 } else { usize::MAX };
+    let small = tiers.software && tiers.subgroup_size == 8 && chunks(latent) <= 8 && chunks(width) <= 12;
+    let unit = if small { 8 } else { 4 };
+    let kernel = if small { kernel!("latent_attention_subgroup") } else { kernel!("latent_attention") };
+    let constants = [("BLOCK", keys.block as u32), ("WORKGROUP_SIZE", latent as u32 / 4)];
 
     let z = pass.tensor(&[tokens, splits.count, heads, latent]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {
-        kernel: kernel!("latent_attention"),
-        constants: &[("WORKGROUP_SIZE", latent as u32 / 4)],
+        kernel,
+        constants: if small { &constants[..1] } else { &constants },
         params: Params {
             heads: heads as u32,
-            width: width as u32 / 4,
-            latent: latent as u32 / 4,
-            block: keys.block as u32,
+            width: (width / unit) as u32,
+            latent: (latent / unit) as u32,
             blocks_per_sequence: blocks_per_sequence as u32,
             splits: splits.count as u32,
             split_keys: splits.keys as u32,

@@ -1,5 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
+use super::pad;
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
@@ -33,6 +34,8 @@ pub fn matmul_heads(pass: &mut Pass, x: &Tensor, weight: &Weight, slices: HeadSl
     assert!(inner <= stride && width >= weight.rows, "{slices:?} of {x:?}");
 
     let y = pass.tensor(&[tokens, heads, width]);
+    let chunked = stride.next_multiple_of(8);
+    let x = pad(pass, x, chunked);
     let (workgroup, lanes) = if pass.gpu.tiers.software { (8, 1) } else { (64, 8) };
     for shard in &weight.shards {
         pass.dispatch(Dispatch {
@@ -40,16 +43,16 @@ pub fn matmul_heads(pass: &mut Pass, x: &Tensor, weight: &Weight, slices: HeadSl
             constants: &[("WORKGROUP_SIZE", workgroup), ("LANES", lanes)],
             params: Params {
                 heads: heads as u32,
-                stride: stride as u32,
+                stride: (chunked / 8) as u32,
                 inner: inner as u32,
                 outer: weight.rows as u32,
                 width: width as u32,
             },
-            inputs: &[x],
+            inputs: &[&x],
             weight: Some(shard),
             outputs: &[&y],
             workgroups: [
-                width.div_ceil((workgroup / lanes) as usize),
+                width.div_ceil(4 * (workgroup / lanes) as usize),
                 shard.rows / weight.rows,
                 tokens,
             ],

@@ -46,10 +46,10 @@ use crate::gpu::Tiers;
 
 /// Lanes of a workgroup that works alone on a row.
 ///
-/// Software adapters switch between lanes at every barrier, so there a row belongs to one
-/// subgroup, or to one lane.
+/// Software adapters switch between lanes at every barrier, so there a row belongs to few of
+/// them. Not to one: Mesa's ends a lane's loops for good after 65,535 iterations in all.
 fn row_lanes(tiers: Tiers) -> u32 {
-    if tiers.software { tiers.subgroup_size.max(1) } else { 256 }
+    if tiers.software { tiers.subgroup_size.max(8) } else { 256 }
 }
 
 /// `WORKGROUP_SIZE` and `LANES` of kernels in which groups of lanes share a dot product.

@@ -10,7 +10,6 @@ struct Params {
     stride: u32,
     offset: u32,
     pairs: u32,
-    tokens: u32,
     half_split: u32,
 }
 
@@ -50,12 +49,11 @@ pub fn rope(pass: &mut Pass, x: &Tensor, rotations: &Tensor, columns: RopeColumn
             stride: stride as u32,
             offset: columns.offset as u32,
             pairs: pairs as u32,
-            tokens: tokens as u32,
             half_split: u32::from(columns.pairing == Pairing::HalfSplit),
         },
         inputs: &[rotations],
         weight: None,
         outputs: &[x],
-        workgroups: [(tokens * heads * pairs).div_ceil(64), 1, 1],
+        workgroups: [(heads * pairs).div_ceil(64), tokens, 1],
     });
 }

@@ -258,7 +258,7 @@ fn missing_files_are_named() {
     let files = Files::default()
         .with("config.json", "{}")
         .with(INDEX, index);
-    assert_fails(files.open(), 3, &["memory/gone.safetensors", INDEX]);
+    assert_fails(files.open(), 4, &["memory/gone.safetensors", INDEX]);
 }
 
 /// The files `x` and `y`, each with tensors `a` and `b`, but with this index.

@@ -1,0 +1,227 @@
+//! `tiefsee logits`: the raw scores of given tokens, for comparing with other implementations.
+//!
+//! Needs no tokenizer: config.json and the weights are enough.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use safetensors::tensor::{Dtype, TensorView};
+use tiefsee::checkpoint::Checkpoint;
+use tiefsee::engine::{BLOCK, Choices, Runner, Want};
+use tiefsee::layers::Span;
+use tiefsee::llm::{load_model, open_source};
+use tiefsee::models::{ModelShape, architecture};
+use tiefsee::{Error, Result};
+
+use super::common::{DeviceArguments, QuantizeArguments};
+use super::output;
+use super::progress::LoadReport;
+
+const EXAMPLES: &str = "\
+Examples:
+  tiefsee logits ./model --tokens 0,17,42 --output logits.safetensors
+  tiefsee logits ./model --tokens @ids.txt --chunk 64 --output chunked.safetensors
+  tiefsee logits ./model --tokens 0,17,42 --step --routes --output steps.safetensors
+
+The file has the tensor logits, F32 [tokens, vocabulary]: row i has the scores after token i.
+With --routes it has routes.N, I32 [tokens, slots], for the N-th layer with experts, from 0:
+the routed experts, best first, then the shared ones.";
+
+/// Tokens of a chunk unless asked otherwise.
+const CHUNK: usize = 256;
+/// The longest chunk that every device's launches have room for.
+const LONGEST_CHUNK: usize = 4096;
+/// The most bytes of a file with tokens.
+const LARGEST_LIST: u64 = 64 << 20;
+
+/// Write the raw scores of given tokens to a file
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The model: demo, or a folder with config.json and safetensors files
+    model: String,
+    /// The ids, separated by commas or blanks, or @FILE to read them from there
+    #[arg(long, value_name = "IDS|@FILE")]
+    tokens: String,
+    /// The safetensors file to write
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Tokens that go through the model at a time [default: 256, or fewer if the device has no room]
+    #[arg(long, value_name = "N")]
+    chunk: Option<NonZeroUsize>,
+    /// Feed one token at a time through the cache
+    #[arg(long, conflicts_with = "chunk")]
+    step: bool,
+    /// Write the experts that the tokens chose, too
+    #[arg(long)]
+    routes: bool,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    quantize: QuantizeArguments,
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+/// Runs the tokens and writes the file.
+///
+/// # Errors
+/// Whatever loading, running and writing fail with.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let tokens = read_tokens(&arguments.tokens)?;
+    if !arguments.force {
+        output::check_file(&arguments.output, "--force")?;
+    }
+    let scores = pollster::block_on(score(arguments, &tokens))?;
+    write(arguments, tokens.len(), &scores)?;
+    let Scores { vocabulary, .. } = scores;
+    output::note(&format!(
+        "{}: logits [{}, {vocabulary}]",
+        arguments.output.display(),
+        tokens.len()
+    ));
+    Ok(())
+}
+
+/// The ids of `--tokens`.
+fn read_tokens(list: &str) -> Result<Vec<u32>> {
+    let text = match list.strip_prefix('@') {
+        None => list.to_owned(),
+        Some(file) => {
+            let unreadable = |source| Error::Io {
+                path: file.into(),
+                source,
+            };
+            let size = std::fs::metadata(file).map_err(unreadable)?.len();
+            if size > LARGEST_LIST {
+                return Err(Error::Usage(format!(
+                    "{file} has {size} bytes, too many for a list of tokens"
+                )));
+            }
+            std::fs::read_to_string(file).map_err(unreadable)?
+        }
+    };
+    let words = text
+        .split(|c: char| c == ',' || c.is_whitespace())
+        .filter(|word| !word.is_empty());
+    let wrong = |word| Error::Usage(format!("--tokens: {word:?} is no token id"));
+    let tokens = words
+        .map(|word| word.parse().map_err(|_| wrong(word)))
+        .collect::<Result<Vec<u32>>>()?;
+    if tokens.is_empty() {
+        return Err(Error::Usage("--tokens: there are none".into()));
+    }
+    Ok(tokens)
+}
+
+/// What all tokens gave.
+struct Scores {
+    vocabulary: usize,
+    /// `[tokens, vocabulary]`
+    logits: Vec<f32>,
+    /// `[tokens, slots]` for each layer with experts.
+    routes: Vec<Vec<u32>>,
+}
+
+async fn score(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
+    let checkpoint = Checkpoint::open(open_source(&arguments.model)?).await?;
+    let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
+    check(tokens, &shape)?;
+    let report = LoadReport::new(&arguments.model);
+    let quantize = arguments.quantize.format()?;
+    let update = |progress| report.update(progress);
+    let loaded = load_model(&checkpoint, &arguments.device.options(), quantize, &update).await;
+    report.finish();
+    let (gpu, model) = loaded?;
+    arguments.device.warn_of_software(gpu.adapter());
+    let chunk = chunk(arguments, gpu.binding_limit, shape.vocabulary)?;
+    let blocks = tokens.len().div_ceil(BLOCK);
+    let mut runner = Runner::new(gpu, model, tokens.len(), blocks).await?;
+
+    let want = if arguments.routes {
+        Want::ScoresAndRoutes
+    } else {
+        Want::Scores
+    };
+    let mut scores = Scores {
+        vocabulary: shape.vocabulary,
+        logits: Vec::new(),
+        routes: Vec::new(),
+    };
+    for (index, part) in tokens.chunks(chunk).enumerate() {
+        let span = Span {
+            tokens: part.to_vec(),
+            start: index * chunk,
+            blocks: (0..blocks as u32).collect(),
+            outputs: part.len(),
+        };
+        let output = runner.run(&[span], want).await?;
+        if let Choices::Scores(logits) = output.choices {
+            scores.logits.extend(logits);
+        }
+        scores.routes.resize(output.routes.len(), Vec::new());
+        for (all, routes) in scores.routes.iter_mut().zip(output.routes) {
+            all.extend(routes);
+        }
+    }
+    Ok(scores)
+}
+
+fn check(tokens: &[u32], shape: &ModelShape) -> Result<()> {
+    let ModelShape {
+        vocabulary,
+        context,
+        ..
+    } = *shape;
+    if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+        return Err(Error::Usage(format!(
+            "--tokens: {token} is not below the vocabulary of {vocabulary}"
+        )));
+    }
+    if tokens.len() > context {
+        let count = tokens.len();
+        return Err(Error::Usage(format!(
+            "--tokens: {count} are more than the model's context of {context}"
+        )));
+    }
+    Ok(())
+}
+
+/// Tokens of a chunk: as asked, if the device can bind the scores of so many.
+fn chunk(arguments: &Arguments, binding_limit: u64, vocabulary: usize) -> Result<usize> {
+    let most = (binding_limit / (4 * vocabulary as u64)).clamp(1, LONGEST_CHUNK as u64) as usize;
+    match arguments.chunk.map(NonZeroUsize::get) {
+        _ if arguments.step => Ok(1),
+        None => Ok(CHUNK.min(most)),
+        Some(chunk) if chunk > most => Err(Error::DoesNotFit(format!(
+            "the device has room for chunks of at most {most} tokens (--chunk {most})"
+        ))),
+        Some(chunk) => Ok(chunk),
+    }
+}
+
+fn write(arguments: &Arguments, tokens: usize, scores: &Scores) -> Result<()> {
+    let internal = |error: safetensors::SafeTensorError| Error::Internal(error.to_string());
+    let mut tensors = BTreeMap::new();
+    let logits = bytemuck::cast_slice(&scores.logits);
+    let view =
+        TensorView::new(Dtype::F32, vec![tokens, scores.vocabulary], logits).map_err(internal)?;
+    tensors.insert("logits".to_owned(), view);
+    for (layer, routes) in scores.routes.iter().enumerate() {
+        let shape = vec![tokens, routes.len() / tokens];
+        let view =
+            TensorView::new(Dtype::I32, shape, bytemuck::cast_slice(routes)).map_err(internal)?;
+        tensors.insert(format!("routes.{layer}"), view);
+    }
+    output::write_file(&arguments.output, |part| {
+        safetensors::serialize_to_file(tensors, None, part).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(source) => Error::Io {
+                path: arguments.output.clone(),
+                source,
+            },
+            error => internal(error),
+        })
+    })
+}

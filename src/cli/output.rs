@@ -1,0 +1,80 @@
+//! Writing for people and programs: results to standard output, the rest to standard error.
+//!
+//! Never panics when nobody reads, as the print macros do.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tiefsee::{Error, Result};
+
+/// Writes a result, at once.
+///
+/// # Errors
+/// [`Error::Io`] when standard output is closed or full.
+pub(crate) fn write(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|source| Error::Io {
+        path: "standard output".into(),
+        source,
+    })
+}
+
+/// Writes a result and ends the line.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_line(text: &str) -> Result<()> {
+    write(&format!("{text}\n"))
+}
+
+/// Tells what is no result; what cannot be told is not worth an error.
+pub(crate) fn note(text: &str) {
+    _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether an error only says that nobody reads the results any more.
+pub(crate) fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Whether the user lets a terminal have colours.
+pub(crate) fn allows_colours() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    !set("NO_COLOR") && !dumb
+}
+
+/// Refuses a file that exists already; `how` is what would overwrite it.
+///
+/// # Errors
+/// [`Error::Usage`] if `path` exists.
+pub(crate) fn check_file(path: &Path, how: &str) -> Result<()> {
+    // A link that leads nowhere is a file, too.
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Error::Usage(format!(
+        "{path}: exists already; {how} overwrites it"
+    )))
+}
+
+/// Has `write` make a file beside `path`, and moves it there only when it is complete.
+///
+/// # Errors
+/// Those of `write`, and [`Error::Io`].
+pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = PathBuf::from(part);
+    let moved = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let result = write(&part).and_then(|()| std::fs::rename(&part, path).map_err(moved));
+    if result.is_err() {
+        _ = std::fs::remove_file(&part);
+    }
+    result
+}

@@ -1,0 +1,318 @@
+//! Attention over a cache whose blocks lie anywhere, whole and in splits.
+
+use tiefsee::gpu::{Gpu, Tensor};
+use tiefsee::ops::{self, Keys, Splits};
+
+use crate::common::{assert_near, layouts, noise, open, run_f32, shuffled};
+use crate::reference::{self, LatentShape};
+use crate::{EXPONENTIAL, ROUNDING};
+
+const BLOCK: usize = 16;
+const WHOLE: Splits = Splits {
+    count: 1,
+    keys: 128,
+};
+/// What lies in slots that nobody may read, and in results that nobody wrote.
+const POISON: f32 = 1e30;
+
+/// How queries and keys are chosen.
+#[derive(Clone, Copy, Debug)]
+enum Scores {
+    /// Small and all different.
+    Noise,
+    /// All equal: the result is the mean of the values.
+    Equal,
+    /// Exact in f32, thousands apart: one key outweighs all others.
+    Huge,
+}
+
+/// Sequences in a cache, and the tokens that attend.
+struct Context {
+    q: Vec<f32>,
+    cache: Vec<f32>,
+    positions: Vec<u32>,
+    sequences: Vec<u32>,
+    blocks: Vec<u32>,
+    blocks_per_sequence: usize,
+    visible: Vec<Vec<usize>>,
+    scale: f32,
+}
+
+impl Context {
+    /// The first, the middle and the last token of sequences of the given `lengths`.
+    fn new(shape: LatentShape, lengths: &[usize], scores: Scores) -> Self {
+        let LatentShape {
+            heads,
+            latent,
+            rope,
+        } = shape;
+        let width = latent + rope;
+        let blocks_per_sequence = lengths.iter().max().unwrap().div_ceil(BLOCK) + 1;
+        let count = blocks_per_sequence * lengths.len();
+        let blocks = shuffled(count, 40);
+        let mut cache = vec![POISON; count * BLOCK * width];
+        let (mut positions, mut sequences, mut visible) = (vec![], vec![], vec![]);
+        for (sequence, &length) in lengths.iter().enumerate() {
+            let slot = |key: usize| {
+                let block = blocks[sequence * blocks_per_sequence + key / BLOCK];
+                block as usize * BLOCK + key % BLOCK
+            };
+            let keys = noise(length * width, 41 + sequence as u64);
+            for (key, row) in keys.chunks(width).enumerate() {
+                let eighths = row.iter().map(|value| (value * 8.0).round() / 8.0);
+                cache[slot(key) * width..]
+                    .iter_mut()
+                    .zip(eighths)
+                    .for_each(|(at, value)| *at = value);
+            }
+            let mut own = vec![0, length / 2, length - 1];
+            own.dedup();
+            for position in own {
+                positions.push(position as u32);
+                sequences.push(sequence as u32);
+                visible.push((0..=position).map(slot).collect());
+            }
+        }
+        let mut q = noise(positions.len() * heads * width, 42);
+        let scale = match scores {
+            Scores::Noise => (width as f32).powf(-0.5),
+            Scores::Equal => 0.0,
+            Scores::Huge => {
+                for value in &mut q {
+                    *value = (*value * 8.0).round() * 64.0;
+                }
+                1.0
+            }
+        };
+        Self {
+            q,
+            cache,
+            positions,
+            sequences,
+            blocks,
+            blocks_per_sequence,
+            visible,
+            scale,
+        }
+    }
+}
+
+#[test]
+fn latent_attention() {
+    for gpu in layouts() {
+        for heads in [1, 3, 5, 16] {
+            let shape = LatentShape {
+                heads,
+                latent: 28,
+                rope: 8,
+            };
+            for length in [1, 2, 63, 64, 65, 127, 128, 129, 130, 700] {
+                check_latent_attention(&gpu, shape, &[length], WHOLE, Scores::Noise);
+            }
+        }
+        for shape in [
+            LatentShape {
+                heads: 3,
+                latent: 64,
+                rope: 32,
+            },
+            LatentShape {
+                heads: 16,
+                latent: 512,
+                rope: 64,
+            },
+            LatentShape {
+                heads: 1,
+                latent: 4,
+                rope: 4,
+            },
+            LatentShape {
+                heads: 5,
+                latent: 680,
+                rope: 4,
+            },
+        ] {
+            check_latent_attention(&gpu, shape, &[700], WHOLE, Scores::Noise);
+            check_latent_attention(&gpu, shape, &[65, 1, 130, 2], WHOLE, Scores::Noise);
+        }
+    }
+}
+
+#[test]
+fn latent_attention_with_hard_scores() {
+    let gpu = open();
+    for scores in [Scores::Equal, Scores::Huge] {
+        for splits in [WHOLE, Splits { count: 16, keys: 8 }] {
+            let shape = LatentShape {
+                heads: 5,
+                latent: 28,
+                rope: 8,
+            };
+            check_latent_attention(&gpu, shape, &[1, 63, 64, 65, 127, 700], splits, scores);
+        }
+    }
+}
+
+#[test]
+fn latent_attention_in_splits() {
+    for gpu in layouts() {
+        let shape = LatentShape {
+            heads: 5,
+            latent: 28,
+            rope: 8,
+        };
+        let lengths = [1, 2, 63, 64, 65, 127, 128, 129, 130, 700];
+        for splits in [
+            Splits {
+                count: 16,
+                keys: 128,
+            },
+            Splits { count: 16, keys: 8 },
+            Splits { count: 3, keys: 1 },
+            // 17 keys in 16 splits: some of them find nothing.
+            Splits { count: 16, keys: 1 },
+        ] {
+            check_latent_attention(&gpu, shape, &lengths, splits, Scores::Noise);
+            check_latent_attention(&gpu, shape, &[17, 33, 18], splits, Scores::Noise);
+        }
+        let shape = LatentShape {
+            heads: 16,
+            latent: 512,
+            rope: 64,
+        };
+        check_latent_attention(
+            &gpu,
+            shape,
+            &[700, 129],
+            Splits {
+                count: 16,
+                keys: 128,
+            },
+            Scores::Noise,
+        );
+    }
+}
+
+fn check_latent_attention(
+    gpu: &Gpu,
+    shape: LatentShape,
+    lengths: &[usize],
+    splits: Splits,
+    scores: Scores,
+) {
+    let LatentShape {
+        heads,
+        latent,
+        rope,
+    } = shape;
+    let width = latent + rope;
+    let context = Context::new(shape, lengths, scores);
+    let tokens = context.positions.len();
+    let actual = run_f32(gpu, |pass| {
+        let slots = context.cache.len() / width;
+        let per_sequence = [lengths.len(), context.blocks_per_sequence];
+        let keys = Keys {
+            cache: &Tensor::upload(gpu, &[slots, width], &context.cache),
+            positions: &Tensor::upload(gpu, &[tokens], &context.positions),
+            sequences: &Tensor::upload(gpu, &[tokens], &context.sequences),
+            blocks: &Tensor::upload(gpu, &per_sequence, &context.blocks),
+            block: BLOCK,
+        };
+        let q = Tensor::upload(gpu, &[tokens, heads, width], &context.q);
+        ops::latent_attention(pass, &q, &keys, latent, splits, context.scale)
+    });
+    let Context {
+        q,
+        cache,
+        visible,
+        scale,
+        ..
+    } = &context;
+    let expected = reference::latent_attention(q, cache, visible, shape, f64::from(*scale));
+    let what = format!("{shape:?} over {lengths:?} in {splits:?}, {scores:?}");
+    assert_near(&actual, &expected, EXPONENTIAL, &what);
+}
+
+#[test]
+#[should_panic(expected = "a latent of 684 columns")]
+fn latents_beyond_the_workgroup_memory_are_refused() {
+    let shape = LatentShape {
+        heads: 1,
+        latent: 684,
+        rope: 4,
+    };
+    check_latent_attention(&open(), shape, &[1], WHOLE, Scores::Noise);
+}
+
+#[test]
+fn merge_splits() {
+    let gpu = open();
+    for (splits, heads, latent, split_keys) in [(1, 1, 4, 1), (5, 5, 28, 10), (16, 16, 512, 128)] {
+        check_merge_splits(&gpu, [splits, heads, latent], split_keys);
+    }
+}
+
+fn check_merge_splits(gpu: &Gpu, [splits, heads, latent]: [usize; 3], split_keys: usize) {
+    // From a single key to far more than the splits can share evenly.
+    let positions = [
+        0,
+        split_keys,
+        2 * split_keys - 1,
+        splits * split_keys,
+        9 * splits * split_keys,
+    ];
+    let tokens = positions.len();
+    let mut z = noise(tokens * splits * heads * latent, 43);
+    let mut stats = noise(tokens * splits * heads * 2, 44);
+    for (index, stat) in stats.chunks_mut(2).enumerate() {
+        let (token, split) = (index / heads / splits, index / heads % splits);
+        // Largest scores up to 200 apart, so that some splits weigh nothing.
+        stat[0] *= if index % 3 == 0 { 100.0 } else { 3.0 };
+        stat[1] = 1.0 + stat[1].abs() * 50.0;
+        if split >= used_splits(positions[token], splits, split_keys) {
+            stat.fill(POISON);
+            z[index * latent..][..latent].fill(POISON);
+        }
+    }
+    let actual = run_f32(gpu, |pass| {
+        let z = Tensor::upload(gpu, &[tokens, splits, heads, latent], &z);
+        let stats = Tensor::upload(gpu, &[tokens, splits, heads, 2], &stats);
+        let positions = positions.map(|position| position as u32);
+        let positions = Tensor::upload(gpu, &[tokens], &positions);
+        ops::merge_splits(pass, &z, &stats, &positions, split_keys)
+    });
+    let mut expected = Vec::new();
+    for (token, &position) in positions.iter().enumerate() {
+        for head in 0..heads {
+            let used = used_splits(position, splits, split_keys);
+            let rows = (0..used).map(|split| (token * splits + split) * heads + head);
+            expected.extend(merged(&z, &stats, &rows.collect::<Vec<_>>(), latent));
+        }
+    }
+    let what = format!("{splits} splits of {split_keys} keys, {heads} heads of {latent}");
+    assert_near(&actual, &expected, EXPONENTIAL.max(ROUNDING), &what);
+}
+
+/// Splits that a context has, however many there could be.
+fn used_splits(position: usize, splits: usize, split_keys: usize) -> usize {
+    (position + 1).div_ceil(split_keys).min(splits)
+}
+
+/// The mean of some rows of `z`, weighted by their sums of exponentials.
+fn merged(z: &[f32], stats: &[f32], rows: &[usize], latent: usize) -> Vec<f32> {
+    let largest = rows
+        .iter()
+        .map(|row| stats[2 * row])
+        .fold(f32::MIN, f32::max);
+    let share =
+        |row: usize| f64::from(stats[2 * row + 1]) * f64::from(stats[2 * row] - largest).exp();
+    let total: f64 = rows.iter().map(|&row| share(row)).sum();
+    let column = |column: usize| {
+        let sum: f64 = rows
+            .iter()
+            .map(|&row| share(row) * f64::from(z[row * latent + column]))
+            .sum();
+        (sum / total) as f32
+    };
+    (0..latent).map(column).collect()
+}

@@ -1,0 +1,21 @@
+//! Every op on the GPU against its reference, at shapes that break wrong kernels.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../reference/mod.rs"]
+mod reference;
+
+mod attention;
+mod device;
+mod experts;
+mod matmul;
+mod recording;
+mod rotary;
+mod routing;
+mod rows;
+mod shards;
+
+/// Rounding of f32 sums, relative to the largest value.
+const ROUNDING: f32 = 1e-5;
+/// The same with exponentials, of which WGSL asks less.
+const EXPONENTIAL: f32 = 5e-5;

@@ -1,0 +1,244 @@
+//! Every kernel with every weight format: valid in every shading language, and by the rules of the house.
+
+mod broken;
+mod conventions;
+
+use std::fs;
+use std::path::Path;
+
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{PipelineConstants, hlsl, msl, spv, wgsl};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{Module, ShaderStage};
+use tiefsee::formats::{self, Format};
+use tiefsee::gpu::{Kernel, Tiers};
+
+/// The least and the most that a GPU can do, and what a software driver can do besides.
+const TIERS: [Tiers; 3] = [
+    Tiers {
+        subgroup_size: 0,
+        f16: false,
+        int64: false,
+        software: false,
+    },
+    Tiers {
+        subgroup_size: 8,
+        f16: true,
+        int64: false,
+        software: false,
+    },
+    Tiers {
+        subgroup_size: 8,
+        f16: true,
+        int64: true,
+        software: true,
+    },
+];
+
+/// The tiers that a kernel is made for: all, but for the kernels that work inside a subgroup.
+fn tiers_of(kernel: &Kernel) -> &'static [Tiers] {
+    if kernel.wgsl.contains("subgroupShuffle") {
+        &TIERS[1..]
+    } else {
+        &TIERS
+    }
+}
+
+fn folder(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Names and texts of the WGSL files in a folder.
+fn files(name: &str) -> Vec<(&'static str, &'static str)> {
+    let paths = fs::read_dir(folder(name))
+        .expect(name)
+        .map(|file| file.expect(name).path());
+    let paths = paths.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "wgsl")
+    });
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let mut files: Vec<_> = paths
+        .map(|path| {
+            let stem = path
+                .file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            (leak(stem), leak(fs::read_to_string(&path).expect("a text")))
+        })
+        .collect();
+    files.sort_unstable();
+    files
+}
+
+fn kernels() -> Vec<Kernel> {
+    let kernels: Vec<_> = files("shaders")
+        .into_iter()
+        .map(|(name, wgsl)| Kernel { name, wgsl })
+        .collect();
+    assert!(kernels.len() >= 19, "{} kernels are found", kernels.len());
+    kernels
+}
+
+/// What a kernel is linked with.
+fn formats_of(kernel: &Kernel) -> Vec<Option<&'static Format>> {
+    if kernel.wgsl.contains("weight8(") || kernel.wgsl.contains("block_product(") {
+        formats::ALL.into_iter().map(Some).collect()
+    } else {
+        vec![None]
+    }
+}
+
+fn parse(text: &str) -> Result<Module, String> {
+    naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))
+}
+
+fn validate(module: &Module, text: &str, tiers: Tiers) -> Result<ModuleInfo, String> {
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, tiers.subgroup_size > 0);
+    capabilities.set(Capabilities::SHADER_FLOAT16, tiers.f16);
+    capabilities.set(Capabilities::SHADER_INT64, tiers.int64);
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator
+        .validate(module)
+        .map_err(|error| error.emit_to_string(text))
+}
+
+/// The module with the defaults of its overrides, and what every back end makes of it.
+fn translate(text: &str, tiers: Tiers) -> Result<Module, String> {
+    let module = parse(text)?;
+    let info = validate(&module, text, tiers)?;
+    let entry = Some((ShaderStage::Compute, "main"));
+    let (module, info) = process_overrides(&module, &info, entry, &PipelineConstants::default())
+        .map_err(|error| format!("overrides: {error}"))?;
+
+    spv::write_vec(&module, &info, &spv::Options::default(), None)
+        .map_err(|error| format!("SPIR-V: {error}"))?;
+    let metal = msl::Options {
+        lang_version: (2, 4),
+        ..Default::default()
+    };
+    msl::write_string(&module, &info, &metal, &msl::PipelineOptions::default())
+        .map_err(|error| format!("MSL: {error}"))?;
+    let direct = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        ..Default::default()
+    };
+    hlsl::Writer::new(
+        &mut String::new(),
+        &direct,
+        &hlsl::PipelineOptions::default(),
+    )
+    .write(&module, &info, None)
+    .map_err(|error| format!("HLSL: {error}"))?;
+    wgsl::write_string(&module, &info, wgsl::WriterFlags::empty())
+        .map_err(|error| format!("WGSL: {error}"))?;
+    Ok(module.into_owned())
+}
+
+#[test]
+fn every_kernel_is_valid_everywhere() {
+    for kernel in kernels() {
+        for format in formats_of(&kernel) {
+            for &tiers in tiers_of(&kernel) {
+                let linked = kernel.link(format, tiers);
+                if let Err(error) = translate(&linked, tiers) {
+                    let format = format.map_or("no format", |format| format.name);
+                    panic!("{} with {format} and {tiers:?}: {error}", kernel.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tiers_are_used_where_they_help() {
+    // Kernels that work inside a subgroup are chosen as a whole.
+    for kernel in kernels()
+        .into_iter()
+        .filter(|kernel| tiers_of(kernel).len() == TIERS.len())
+    {
+        for format in formats_of(&kernel) {
+            let [least, most, wide] = TIERS.map(|tiers| kernel.link(format, tiers));
+            let own = [kernel.wgsl, format.map_or("", |format| format.wgsl)].concat();
+            assert_eq!(
+                wide.contains("u64"),
+                own.contains("Wide"),
+                "{}: u64",
+                kernel.name
+            );
+            for (feature, helps) in [
+                ("subgroupAdd(", kernel.wgsl.contains("lanes_sum(")),
+                (
+                    "<f16>",
+                    format.is_some_and(|format| format.wgsl.contains("Half")),
+                ),
+            ] {
+                assert!(!least.contains(feature), "{}: {feature}", kernel.name);
+                assert_eq!(most.contains(feature), helps, "{}: {feature}", kernel.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kernel_keeps_the_conventions() {
+    for kernel in kernels() {
+        for format in formats_of(&kernel) {
+            let tiers = tiers_of(&kernel)[0];
+            let linked = kernel.link(format, tiers);
+            let module = parse(&linked).unwrap_or_else(|error| panic!("{}: {error}", kernel.name));
+            let resolved = translate(&linked, tiers).unwrap_or_else(|error| panic!("{error}"));
+            let complaints = [
+                conventions::of_text(kernel.wgsl),
+                conventions::of_header(kernel.wgsl, &module),
+                conventions::of_bindings(kernel.wgsl, &module),
+                conventions::of_module(&module),
+                conventions::of_resources(&resolved),
+            ];
+            assert_eq!(complaints.concat(), [""; 0], "{}", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn formats_and_libraries_keep_the_conventions() {
+    let (formats, libraries) = (files("shaders/formats"), files("shaders/lib"));
+    let names: Vec<_> = formats.iter().map(|&(name, _)| name).collect();
+    let mut listed = formats::ALL.map(|format| format.name);
+    listed.sort_unstable();
+    assert_eq!(names, listed, "shaders/formats and formats::ALL");
+    for (name, wgsl) in formats {
+        assert_eq!(conventions::of_format(wgsl), [""; 0], "{name}");
+    }
+    for (name, wgsl) in libraries {
+        assert_eq!(conventions::of_text(wgsl), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn invalid_kernels_are_found() {
+    let kernel = kernels()
+        .into_iter()
+        .find(|kernel| kernel.name == "matmul")
+        .expect("matmul");
+    let linked = kernel.link(Some(&formats::Q4_0), TIERS[0]);
+    translate(&linked, TIERS[0]).expect("as it is");
+    for (right, wrong) in [
+        ("let token", "let from"),
+        ("weight8(rows.x, chunk)", "weight8(rows.x)"),
+        ("lane % LANES == 0", "lane % LANES"),
+        ("array<f32>", "array<f16>"),
+    ] {
+        assert!(linked.contains(right), "{right}");
+        assert!(
+            translate(&linked.replace(right, wrong), TIERS[0]).is_err(),
+            "{wrong}"
+        );
+    }
+    // What the most capable device understands is not for all.
+    let linked = kernel.link(Some(&formats::F16), TIERS[1]);
+    translate(&linked, TIERS[1]).expect("as it is");
+    assert!(translate(&linked, TIERS[0]).is_err());
+}
