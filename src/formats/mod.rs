@@ -53,8 +53,14 @@ impl Format {
     /// any row can be uploaded alone.
     #[must_use]
     pub fn padded(&self, width: usize) -> usize {
-        let aligned = |blocks: &usize| self.planes.iter().all(|bytes| (blocks * bytes).is_multiple_of(4));
-        let blocks = (width.div_ceil(self.block)..).find(aligned).expect("four blocks are always aligned");
+        let aligned = |blocks: &usize| {
+            self.planes
+                .iter()
+                .all(|bytes| (blocks * bytes).is_multiple_of(4))
+        };
+        let blocks = (width.div_ceil(self.block)..)
+            .find(aligned)
+            .expect("four blocks are always aligned");
         blocks * self.block
     }
 

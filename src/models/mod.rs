@@ -60,8 +60,16 @@ pub struct Architecture {
 
 /// Every architecture.
 pub static ARCHITECTURES: [Architecture; 2] = [
-    Architecture { model_type: "deepseek_v3", shape: deepseek::shape, load: deepseek::load },
-    Architecture { model_type: "deepseek_v2", shape: deepseek::shape, load: deepseek::load },
+    Architecture {
+        model_type: "deepseek_v3",
+        shape: deepseek::shape,
+        load: deepseek::load,
+    },
+    Architecture {
+        model_type: "deepseek_v2",
+        shape: deepseek::shape,
+        load: deepseek::load,
+    },
 ];
 
 /// The architecture that a checkpoint asks for.
@@ -71,12 +79,20 @@ pub static ARCHITECTURES: [Architecture; 2] = [
 pub fn architecture(checkpoint: &Checkpoint) -> Result<&'static Architecture> {
     let fields = checkpoint.fields()?;
     let wanted = fields.str("model_type")?;
-    let found = ARCHITECTURES.iter().find(|architecture| architecture.model_type == wanted);
+    let found = ARCHITECTURES
+        .iter()
+        .find(|architecture| architecture.model_type == wanted);
     found.ok_or_else(|| {
-        let known: Vec<_> = ARCHITECTURES.iter().map(|architecture| architecture.model_type).collect();
+        let known: Vec<_> = ARCHITECTURES
+            .iter()
+            .map(|architecture| architecture.model_type)
+            .collect();
         Error::unsupported(
             fields.file.clone(),
-            format!("model_type {wanted:?} is not supported; there is {}", known.join(", ")),
+            format!(
+                "model_type {wanted:?} is not supported; there is {}",
+                known.join(", ")
+            ),
         )
     })
 }
