@@ -51,7 +51,14 @@ impl Ended {
 fn tiefsee(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tiefsee"));
     command.args(arguments).stdin(Stdio::null());
-    for variable in ["DEVICE", "CTX", "QUANTIZE", "NO_SUBGROUPS", "NO_F16"] {
+    for variable in [
+        "DEVICE",
+        "CTX",
+        "QUANTIZE",
+        "NO_SUBGROUPS",
+        "NO_F16",
+        "NO_INT64",
+    ] {
         command.env_remove(format!("TIEFSEE_{variable}"));
     }
     command
@@ -64,7 +71,7 @@ fn on_device(arguments: &[&str]) -> Command {
         command.args(["--device", &device]);
     }
     if std::env::var("TIEFSEE_TEST_TIERS").is_ok_and(|tiers| tiers == "none") {
-        command.args(["--no-subgroups", "--no-f16"]);
+        command.args(["--no-subgroups", "--no-f16", "--no-int64"]);
     }
     command
 }
