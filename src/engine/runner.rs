@@ -139,19 +139,18 @@ impl Runner {
 
     fn step(&mut self, spans: &[Span], want: Want) -> &Step {
         let shape = Batch::shape_of(spans, self.blocks_per_sequence, BLOCK);
-        match self
+        let known = self
             .steps
             .iter()
-            .position(|step| (step.shape, step.want) == (shape, want))
-        {
-            Some(known) => self.steps[known..].rotate_left(1),
-            None => {
-                let step = self.record(shape, want);
-                if self.steps.len() == RECORDINGS {
-                    self.steps.remove(0);
-                }
-                self.steps.push(step);
+            .position(|step| (step.shape, step.want) == (shape, want));
+        if let Some(known) = known {
+            self.steps[known..].rotate_left(1);
+        } else {
+            let step = self.record(shape, want);
+            if self.steps.len() == RECORDINGS {
+                self.steps.remove(0);
             }
+            self.steps.push(step);
         }
         let step = self.steps.last().expect("it was put there");
         step.batch

@@ -199,12 +199,12 @@ impl Scheduler {
 
     /// Forgets a sequence and keeps its cache for a prompt that starts like it.
     pub fn remove(&mut self, id: SequenceId) {
-        let sequence = match self.running.iter().position(|sequence| sequence.id == id) {
-            Some(index) => Some(self.running.remove(index)),
-            None => {
-                let index = self.waiting.iter().position(|sequence| sequence.id == id);
-                index.and_then(|index| self.waiting.remove(index))
-            }
+        let found = |sequence: &Sequence| sequence.id == id;
+        let sequence = if let Some(index) = self.running.iter().position(found) {
+            Some(self.running.remove(index))
+        } else {
+            let index = self.waiting.iter().position(found);
+            index.and_then(|index| self.waiting.remove(index))
         };
         let Some(Sequence {
             mut tokens,

@@ -60,6 +60,10 @@ impl<'g> Pass<'g> {
     }
 
     /// Records a launch after those before it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a launch is written as a literal, once"
+    )]
     #[track_caller]
     pub fn dispatch<P: Pod>(&mut self, launch: Dispatch<'_, P>) {
         let name = launch.kernel.name;

@@ -48,6 +48,9 @@ pub trait Model {
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward;
 }
 
+/// Reads an architecture's weights.
+pub type Load = for<'a> fn(&'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>>;
+
 /// How an architecture is loaded.
 pub struct Architecture {
     /// `model_type` in config.json.
@@ -55,7 +58,7 @@ pub struct Architecture {
     /// Reads the sizes, from config.json alone.
     pub shape: fn(&Checkpoint) -> Result<ModelShape>,
     /// Reads the weights.
-    pub load: for<'a> fn(&'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>>,
+    pub load: Load,
 }
 
 /// Every architecture.

@@ -194,11 +194,7 @@ fn absorbed_attention_equals_naive() {
         let naive = ReferenceModel::open(&golden.folder)
             .forward(&tokens, Attention::Naive)
             .logits;
-        let naive: Vec<f32> = naive
-            .into_iter()
-            .flatten()
-            .map(|score| score as f32)
-            .collect();
+        let naive: Vec<f32> = naive.into_iter().flatten().collect();
         let actual = in_chunks(&mut runner(&golden.folder), &tokens, tokens.len());
         assert_scores(&actual, &naive, family);
     }
@@ -304,7 +300,7 @@ fn positions_far_out_keep_their_distances() {
         .logits
         .pop()
         .expect("a last token");
-    let expected: Vec<f32> = expected.into_iter().map(|score| score as f32).collect();
+
     assert_scores(&actual, &expected, "position 4099");
 }
 
