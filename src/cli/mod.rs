@@ -3,10 +3,12 @@
 //! A command parses, calls the library and prints; it computes nothing of its own.
 
 mod answer;
+mod bench;
 mod chat;
 mod chat_commands;
 mod common;
 mod completions;
+mod doctor;
 mod interrupt;
 mod logits;
 mod output;
@@ -41,6 +43,8 @@ struct Cli {
 enum Command {
     Run(run::Arguments),
     Logits(logits::Arguments),
+    Bench(bench::Arguments),
+    Doctor(doctor::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -49,6 +53,8 @@ impl Command {
         match self {
             Self::Run(arguments) => run::run(arguments),
             Self::Logits(arguments) => logits::run(arguments).map(done),
+            Self::Bench(arguments) => bench::run(arguments),
+            Self::Doctor(arguments) => doctor::run(arguments),
             Self::Completions(arguments) => {
                 completions::run(arguments, &mut Cli::command()).map(done)
             }
