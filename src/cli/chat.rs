@@ -216,7 +216,7 @@ impl Lines {
     fn new() -> Result<Self> {
         let mut editor = DefaultEditor::new().map_err(unreadable)?;
         let history = if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-            history_file()
+            made_history_file()
         } else {
             None
         };
@@ -258,7 +258,7 @@ fn unreadable(error: ReadlineError) -> Error {
 }
 
 /// Where the history is kept, if there is such a place.
-fn history_file() -> Option<PathBuf> {
+pub(crate) fn history_file() -> Option<PathBuf> {
     let folder = |name| {
         std::env::var_os(name)
             .filter(|folder| !folder.is_empty())
@@ -267,8 +267,13 @@ fn history_file() -> Option<PathBuf> {
     let home = || folder("HOME").map(|home| home.join(".local/share"));
     let data = folder("XDG_DATA_HOME")
         .or_else(home)
-        .or_else(|| folder("LOCALAPPDATA"))?
-        .join("tiefsee");
-    std::fs::create_dir_all(&data).ok()?;
-    Some(data.join("history"))
+        .or_else(|| folder("LOCALAPPDATA"))?;
+    Some(data.join("tiefsee").join("history"))
+}
+
+/// [`history_file`] in a folder that exists.
+fn made_history_file() -> Option<PathBuf> {
+    let file = history_file()?;
+    std::fs::create_dir_all(file.parent()?).ok()?;
+    Some(file)
 }

@@ -3,10 +3,12 @@
 //! A command parses, calls the library and prints; it computes nothing of its own.
 
 mod answer;
+mod bench;
 mod chat;
 mod chat_commands;
 mod common;
 mod completions;
+mod doctor;
 mod inspect;
 mod interrupt;
 mod logits;
@@ -42,6 +44,8 @@ enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
     Logits(logits::Arguments),
+    Bench(bench::Arguments),
+    Doctor(doctor::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -51,6 +55,8 @@ impl Command {
             Self::Run(arguments) => run::run(arguments),
             Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
+            Self::Bench(arguments) => bench::run(arguments),
+            Self::Doctor(arguments) => doctor::run(arguments),
             Self::Completions(arguments) => {
                 completions::run(arguments, &mut Cli::command()).map(done)
             }

@@ -129,4 +129,17 @@ impl LatentAttention {
         self.o_proj
             .forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
     }
+
+    /// Bytes of weights that a step reads.
+    pub fn bytes(&self) -> u64 {
+        let projections = match &self.query {
+            QueryProjection::Full { q_proj, kv_a_proj } => q_proj.bytes() + kv_a_proj.bytes(),
+            QueryProjection::LowRank {
+                qkv_a_proj,
+                q_b_proj,
+                ..
+            } => qkv_a_proj.bytes() + q_b_proj.bytes(),
+        };
+        projections + self.k_up.bytes() + self.v_up.bytes() + self.o_proj.bytes()
+    }
 }

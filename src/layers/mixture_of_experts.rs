@@ -44,4 +44,11 @@ impl MixtureOfExperts {
         };
         (y, routes)
     }
+
+    /// Bytes of weights that a step of one token reads: those of its own experts.
+    pub fn token_bytes(&self) -> u64 {
+        let slots = self.rule.experts_per_token + self.rule.shared_experts;
+        let experts = self.gate_up.bytes() + self.down_proj.bytes();
+        self.gate.bytes() + experts / self.gate_up.count as u64 * slots as u64
+    }
 }

@@ -17,4 +17,9 @@ impl Mlp {
         let hidden = ops::swiglu(pass, &both); // [tokens, intermediate]
         self.down_proj.forward(pass, &hidden)
     }
+
+    /// Bytes of weights that a step reads.
+    pub fn bytes(&self) -> u64 {
+        self.gate_up.bytes() + self.down_proj.bytes()
+    }
 }

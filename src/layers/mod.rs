@@ -28,6 +28,11 @@ impl Linear {
     pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> Tensor {
         ops::matmul(pass, x, &self.weight)
     }
+
+    /// Bytes of weights that a step reads.
+    pub fn bytes(&self) -> u64 {
+        self.weight.bytes()
+    }
 }
 
 /// Root mean square normalisation with a gain.

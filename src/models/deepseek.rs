@@ -53,6 +53,18 @@ impl Model for DeepSeek {
         &self.shape
     }
 
+    fn token_bytes(&self) -> u64 {
+        let layer = |layer: &DecoderLayer| {
+            layer.attention.bytes()
+                + match &layer.feed_forward {
+                    FeedForward::Dense(mlp) => mlp.bytes(),
+                    FeedForward::Mixture(experts) => experts.token_bytes(),
+                }
+        };
+        let embedding = self.embed_tokens.bytes() / self.embed_tokens.rows as u64;
+        self.layers.iter().map(layer).sum::<u64>() + embedding + self.lm_head.bytes()
+    }
+
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward {
         let mut routes = Vec::new();
         let mut x = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]

@@ -44,6 +44,10 @@ pub trait Model {
     /// Its sizes.
     fn shape(&self) -> &ModelShape;
 
+    /// Bytes of matrices that a step of one token reads: all but those of experts it does not
+    /// go to, and one row of the table of embeddings.
+    fn token_bytes(&self) -> u64;
+
     /// Records one step: the batch's tokens into the cache, and their scores.
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward;
 }

@@ -3,6 +3,7 @@
 //! Inputs are noise with edge cases among it, the same on every machine. Never runs a model.
 
 mod attention;
+mod bandwidth;
 mod experts;
 mod lanes;
 mod loads;
@@ -17,6 +18,7 @@ use crate::error::Result;
 use crate::formats;
 use crate::gpu::{Gpu, Pass};
 
+pub use bandwidth::read_bandwidth;
 pub use tiers::{Proven, check_tiers, prove_tiers, prove_tiers_of};
 
 use trial::{Attempt, Sizes, Trial, attempt};
