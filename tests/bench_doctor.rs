@@ -121,7 +121,7 @@ fn bench_measures_prompts_and_answers() {
     for test in tests {
         let samples: Vec<f64> = serde_json::from_value(test["samples"].clone()).expect("samples");
         assert_eq!(samples.len(), 2);
-        let mean = (samples[0] + samples[1]) / 2.0;
+        let mean = f64::midpoint(samples[0], samples[1]);
         assert!((test["tokens_per_second"].as_f64().expect("a rate") / mean - 1.0).abs() < 1e-9);
         assert!(test["best"].as_f64() >= test["tokens_per_second"].as_f64());
         for name in [

@@ -90,18 +90,15 @@ async fn examine(options: &DeviceOptions) -> Result<Vec<Patient>> {
     let mut patients = Vec::new();
     for adapter in Gpu::adapters().await {
         let wanted = chosen.is_none_or(|number| number == adapter.number);
-        let outcome = match wanted && adapter.refused.is_none() {
-            false => None,
-            true => {
-                let device = Some(adapter.number.to_string());
-                Some(
-                    test(&DeviceOptions {
-                        device,
-                        ..options.clone()
-                    })
-                    .await,
-                )
-            }
+        let outcome = if wanted && adapter.refused.is_none() {
+            let device = Some(adapter.number.to_string());
+            let options = DeviceOptions {
+                device,
+                ..options.clone()
+            };
+            Some(test(&options).await)
+        } else {
+            None
         };
         patients.push(Patient { adapter, outcome });
     }

@@ -143,7 +143,7 @@ impl Source for RandomWeights {
     }
 }
 
-/// The tensors of a DeepSeek checkpoint of either generation.
+/// The tensors of a checkpoint of either generation that the library loads.
 fn shapes(fields: &Fields) -> Result<Vec<(String, Vec<usize>)>> {
     let size = |name| fields.usize(name);
     let (hidden, vocabulary) = (size("hidden_size")?, size("vocab_size")?);
@@ -189,7 +189,7 @@ fn attention(fields: &Fields, prefix: &str, hidden: usize, shapes: &mut Shapes) 
     );
     let queries = heads * (nope + rope);
     let mut add = |name: &str, shape: &[usize]| {
-        shapes.push((format!("{prefix}.{name}.weight"), shape.to_vec()))
+        shapes.push((format!("{prefix}.{name}.weight"), shape.to_vec()));
     };
     match fields.optional_usize("q_lora_rank")? {
         None => add("q_proj", &[queries, hidden]),
