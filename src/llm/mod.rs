@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures::Stream;
+use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Sampling};
@@ -69,7 +70,10 @@ pub struct Llm {
     engine: Engine,
     disabled: Vec<String>,
     tokenizer: Arc<Tokenizer>,
+    /// Its faults matter only when a conversation is rendered.
     template: Result<ChatTemplate>,
+    /// What a raw prompt starts with, if the checkpoint says so.
+    beginning: Option<u32>,
     generation: GenerationConfig,
 }
 
@@ -93,10 +97,12 @@ impl Llm {
         progress: &dyn Fn(Progress),
     ) -> Result<Self> {
         let checkpoint = Checkpoint::open(Rc::clone(&source)).await?;
-        // Texts first: they are small, and their faults should not cost the time of loading weights.
-        let vocabulary = checkpoint.fields()?.usize("vocab_size")?;
+        // What is small comes first: its faults should not cost the time of loading weights.
+        let vocabulary = (architecture(&checkpoint)?.shape)(&checkpoint)?.vocabulary;
         let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
-        let template = load_template(&checkpoint).await?;
+        let texts = load_tokenizer_config(&checkpoint).await?;
+        let jinja = checkpoint.text("chat_template.jinja").await?;
+        let template = ChatTemplate::from_config(&texts, jinja.as_deref());
         let generation = load_generation(&checkpoint, &tokenizer).await?;
         let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
         Ok(Self {
@@ -104,6 +110,7 @@ impl Llm {
             options,
             engine,
             disabled,
+            beginning: beginning(&texts, &tokenizer),
             tokenizer: Arc::new(tokenizer),
             template,
             generation,
@@ -169,14 +176,17 @@ impl Llm {
     }
 
     /// A text as it is, with special tokens where it writes them, after the beginning-of-sequence
-    /// token if the checkpoint has one.
+    /// token if the checkpoint wants one (`add_bos_token`) and the text has none.
     ///
     /// # Errors
     /// [`Error::Usage`] if nothing is left to read.
     pub fn raw_prompt(&self, text: &str) -> Result<Prompt> {
-        let tokens = self.tokenizer.encode_with_specials(text)?;
+        let mut tokens = self.tokenizer.encode_with_specials(text)?;
         if tokens.is_empty() {
             return Err(Error::Usage("the prompt is empty".into()));
+        }
+        if let Some(beginning) = self.beginning.filter(|&beginning| tokens[0] != beginning) {
+            tokens.insert(0, beginning);
         }
         Ok(Prompt {
             tokens,
@@ -232,6 +242,12 @@ pub async fn load_model(
     let loader = Loader::new(&proven.gpu, checkpoint, quantize, progress);
     let model = (architecture.load)(&loader).await?;
     proven.gpu.flush().await?;
+    // What the model leaves aside, such as a prediction layer, counts as done.
+    let total = checkpoint.bytes();
+    progress(Progress {
+        loaded: total,
+        total,
+    });
     Ok((proven, model))
 }
 
@@ -281,16 +297,23 @@ async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<To
     )
 }
 
-/// The template; its faults matter only when a conversation is rendered.
-async fn load_template(checkpoint: &Checkpoint) -> Result<Result<ChatTemplate>> {
+async fn load_tokenizer_config(checkpoint: &Checkpoint) -> Result<Value> {
     let file = "tokenizer_config.json";
-    let config = match checkpoint.text(file).await? {
-        None => serde_json::Value::Null,
+    match checkpoint.text(file).await? {
+        None => Ok(Value::Null),
         Some(text) => serde_json::from_str(&text)
-            .map_err(|error| Error::damaged(checkpoint.path(file), error.to_string()))?,
-    };
-    let jinja = checkpoint.text("chat_template.jinja").await?;
-    Ok(ChatTemplate::from_config(&config, jinja.as_deref()))
+            .map_err(|error| Error::damaged(checkpoint.path(file), error.to_string())),
+    }
+}
+
+/// The beginning-of-sequence token, where tokenizer_config.json asks for it.
+fn beginning(config: &Value, tokenizer: &Tokenizer) -> Option<u32> {
+    let wanted = config["add_bos_token"].as_bool() == Some(true);
+    let token = &config["bos_token"];
+    let token = token.as_str().or_else(|| token["content"].as_str());
+    token
+        .filter(|_| wanted)
+        .and_then(|token| tokenizer.special(token))
 }
 
 /// The checkpoint's recommendation; stop tokens come from config.json where it names none.
@@ -308,13 +331,13 @@ async fn load_generation(
         let ids = if ids.is_array() {
             ids
         } else {
-            serde_json::json!([ids])
+            Value::Array(vec![ids])
         };
         let ids = ids
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(serde_json::Value::as_u64);
+            .filter_map(Value::as_u64);
         generation.eos_token_ids = ids
             .filter(|&id| id < tokenizer.vocabulary() as u64)
             .map(|id| id as u32)
