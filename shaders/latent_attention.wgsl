@@ -62,13 +62,12 @@ fn main(
     let split = workgroup.y;
     let first_head = 4 * workgroup.x;
     let context = positions[token] + 1;
-    let used_splits = clamp((context + params.split_keys - 1) / params.split_keys, 1, params.splits);
-    if split >= used_splits {
+    let splits = clamp((context + params.split_keys - 1) / params.split_keys, 1, params.splits);
+    if split >= splits {
         return;
     }
-    let share = (context + used_splits - 1) / used_splits;
-    let begin = min(split * share, context);
-    let end = min(begin + share, context);
+    let begin = split * context / splits;
+    let end = (split + 1) * context / splits;
 
     let heads = min(first_head + vec4u(0, 1, 2, 3), vec4u(params.heads - 1));
     let q_rows = (token * params.heads + heads) * params.width;

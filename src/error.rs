@@ -15,7 +15,9 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The prompt and the answer do not fit the context.
-    #[error("the prompt has {prompt} tokens, but the context holds {context}: use a longer --ctx or a shorter prompt")]
+    #[error(
+        "the prompt has {prompt} tokens, but the context holds {context}: use a longer --ctx or a shorter prompt"
+    )]
     ContextExceeded {
         /// Tokens of the prompt.
         prompt: usize,
@@ -88,11 +90,17 @@ impl Error {
 
     /// A file that breaks the rules of its format.
     pub(crate) fn damaged(file: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Damaged { file: file.into(), what: what.into() }
+        Self::Damaged {
+            file: file.into(),
+            what: what.into(),
+        }
     }
 
     /// A file that asks for something tiefsee does not have.
     pub(crate) fn unsupported(file: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Unsupported { file: file.into(), what: what.into() }
+        Self::Unsupported {
+            file: file.into(),
+            what: what.into(),
+        }
     }
 }

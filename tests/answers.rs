@@ -11,20 +11,36 @@ use tiefsee::text::{Specials, Tokenizer};
 use tiefsee::{Completion, GenerateOptions, Llm, LoadOptions, Message, Role, Update};
 
 fn load(sequences: usize) -> Llm {
-    let options = LoadOptions { device: common::options(), sequences, context: Some(1024), quantize: None };
+    let options = LoadOptions {
+        device: common::options(),
+        sequences,
+        context: Some(1024),
+        quantize: None,
+    };
     pollster::block_on(Llm::load("demo", options)).expect("the bundled model")
 }
 
 fn user(content: &str) -> Vec<Message> {
-    vec![Message { role: Role::User, content: content.into() }]
+    vec![Message {
+        role: Role::User,
+        content: content.into(),
+    }]
 }
 
 fn greedy() -> GenerateOptions {
-    GenerateOptions { sampling: Sampling::GREEDY, max_tokens: Some(400), stop: Vec::new() }
+    GenerateOptions {
+        sampling: Sampling::GREEDY,
+        max_tokens: Some(400),
+        stop: Vec::new(),
+    }
 }
 
 /// Runs an answer to its end; the streamed parts and the summary.
-fn complete(llm: &mut Llm, messages: &[Message], options: &GenerateOptions) -> (String, String, Completion) {
+fn complete(
+    llm: &mut Llm,
+    messages: &[Message],
+    options: &GenerateOptions,
+) -> (String, String, Completion) {
     pollster::block_on(async {
         let stream = llm.chat(messages, options).expect("a prompt that fits");
         pin_mut!(stream);
@@ -47,7 +63,10 @@ fn problems() -> Vec<Value> {
 
 /// Answers all questions, eight at a time in one batch.
 fn answer_all(llm: &mut Llm, questions: &[String]) -> Vec<String> {
-    let prompts: Vec<_> = questions.iter().map(|question| llm.prompt(&user(question)).expect("a prompt")).collect();
+    let prompts: Vec<_> = questions
+        .iter()
+        .map(|question| llm.prompt(&user(question)).expect("a prompt"))
+        .collect();
     let mut answers: HashMap<SequenceId, Vec<u32>> = HashMap::new();
     let engine = llm.engine();
     let mut order = Vec::new();
@@ -71,18 +90,26 @@ fn answer_all(llm: &mut Llm, questions: &[String]) -> Vec<String> {
         }
     }
     let tokenizer: &Tokenizer = llm.tokenizer();
-    order.iter().map(|id| tokenizer.decode(&answers[id], Specials::KeepThink)).collect()
+    order
+        .iter()
+        .map(|id| tokenizer.decode(&answers[id], Specials::KeepThink))
+        .collect()
 }
 
 #[test]
 fn problems_are_answered_as_under_transformers() {
     let problems = problems();
     // SwiftShader takes a second where Mesa's driver takes a tenth of one; a fifth of them shows enough there.
-    let slow = common::options().device.is_some_and(|device| device.to_lowercase().contains("swiftshader"));
+    let slow = common::options()
+        .device
+        .is_some_and(|device| device.to_lowercase().contains("swiftshader"));
     let problems: Vec<_> = problems.iter().step_by(if slow { 12 } else { 1 }).collect();
     assert!(slow || problems.len() >= 200);
     let text = |problem: &Value, key: &str| problem[key].as_str().expect("a text").to_owned();
-    let questions: Vec<_> = problems.iter().map(|problem| text(problem, "question")).collect();
+    let questions: Vec<_> = problems
+        .iter()
+        .map(|problem| text(problem, "question"))
+        .collect();
     let answers = answer_all(&mut load(8), &questions);
 
     let (mut same, mut correct, mut correct_there) = (0, 0, 0);
@@ -92,23 +119,43 @@ fn problems_are_answered_as_under_transformers() {
         correct += usize::from(answer.trim().ends_with(&text(problem, "expected")));
         correct_there += usize::from(problem["correct"].as_bool().expect("a truth"));
         if *answer != theirs {
-            println!("differs: {}\n{answer}\n---\n{theirs}", text(problem, "question"));
+            println!(
+                "differs: {}\n{answer}\n---\n{theirs}",
+                text(problem, "question")
+            );
         }
     }
-    println!("{same} of {} texts are the same; {correct} correct, {correct_there} under transformers", problems.len());
-    assert!(same * 100 >= problems.len() * 98, "only {same} of {} texts are the same", problems.len());
-    assert!(correct.abs_diff(correct_there) <= 2, "{correct} correct instead of {correct_there}");
+    println!(
+        "{same} of {} texts are the same; {correct} correct, {correct_there} under transformers",
+        problems.len()
+    );
+    assert!(
+        same * 100 >= problems.len() * 98,
+        "only {same} of {} texts are the same",
+        problems.len()
+    );
+    assert!(
+        correct.abs_diff(correct_there) <= 2,
+        "{correct} correct instead of {correct_there}"
+    );
 }
 
 #[test]
 fn a_streamed_answer_is_the_whole_answer() {
     let mut llm = load(1);
     let (reasoning, content, completion) = complete(&mut llm, &user("What is 27 + 48?"), &greedy());
-    assert_eq!((&reasoning, &content), (&completion.reasoning, &completion.content));
+    assert_eq!(
+        (&reasoning, &content),
+        (&completion.reasoning, &completion.content)
+    );
     assert_eq!(content, "The answer is 75.");
     assert!(reasoning.starts_with("27: tens 2, ones 7"), "{reasoning}");
     assert_eq!(completion.finish_reason, FinishReason::Stop);
-    assert_eq!(completion.text, llm.tokenizer().decode(&completion.tokens, Specials::KeepThink));
+    assert_eq!(
+        completion.text,
+        llm.tokenizer()
+            .decode(&completion.tokens, Specials::KeepThink)
+    );
     assert_eq!(completion.usage.completion_tokens, completion.tokens.len());
     assert!(completion.usage.reasoning_tokens < completion.tokens.len());
 }
@@ -117,11 +164,21 @@ fn a_streamed_answer_is_the_whole_answer() {
 fn seeded_answers_repeat() {
     let mut llm = load(1);
     let mut options = greedy();
-    (options.sampling.temperature, options.sampling.seed, options.max_tokens) = (5.0, 3, Some(40));
-    let first = complete(&mut llm, &user("What is 8 x 7?"), &options).2.tokens;
-    let again = complete(&mut llm, &user("What is 8 x 7?"), &options).2.tokens;
+    (
+        options.sampling.temperature,
+        options.sampling.seed,
+        options.max_tokens,
+    ) = (5.0, 3, Some(40));
+    let first = complete(&mut llm, &user("What is 8 x 7?"), &options)
+        .2
+        .tokens;
+    let again = complete(&mut llm, &user("What is 8 x 7?"), &options)
+        .2
+        .tokens;
     options.sampling.seed = 4;
-    let other = complete(&mut llm, &user("What is 8 x 7?"), &options).2.tokens;
+    let other = complete(&mut llm, &user("What is 8 x 7?"), &options)
+        .2
+        .tokens;
     assert_eq!(first, again);
     assert_ne!(first, other);
 }
@@ -137,7 +194,10 @@ fn stop_strings_and_lengths_end_an_answer() {
     options = greedy();
     options.max_tokens = Some(5);
     let (_, _, short) = complete(&mut llm, &user("What is 27 + 48?"), &options);
-    assert_eq!((short.finish_reason, short.tokens.len()), (FinishReason::Length, 5));
+    assert_eq!(
+        (short.finish_reason, short.tokens.len()),
+        (FinishReason::Length, 5)
+    );
 }
 
 #[test]
@@ -146,8 +206,14 @@ fn the_second_turn_reuses_the_first() {
     let mut messages = user("What is 27 + 48?");
     let (_, content, first) = complete(&mut llm, &messages, &greedy());
     assert_eq!(first.usage.cached_tokens, 0);
-    messages.push(Message { role: Role::Assistant, content });
-    messages.push(Message { role: Role::User, content: "What is 12 + 5?".into() });
+    messages.push(Message {
+        role: Role::Assistant,
+        content,
+    });
+    messages.push(Message {
+        role: Role::User,
+        content: "What is 12 + 5?".into(),
+    });
     let (_, reused, second) = complete(&mut llm, &messages, &greedy());
     // The template drops the thinking from the history, so what is shared ends where it began.
     assert!(second.usage.cached_tokens > 5, "{:?}", second.usage);
@@ -162,10 +228,17 @@ fn a_dropped_answer_leaves_the_model_usable() {
         let messages = user("What is 123 + 456?");
         let stream = llm.chat(&messages, &greedy()).expect("a prompt that fits");
         pin_mut!(stream);
-        stream.next().await.expect("a first part").expect("no error");
+        stream
+            .next()
+            .await
+            .expect("a first part")
+            .expect("no error");
     });
     assert!(llm.engine().is_idle());
-    assert_eq!(complete(&mut llm, &user("What is 27 + 48?"), &greedy()).1, "The answer is 75.");
+    assert_eq!(
+        complete(&mut llm, &user("What is 27 + 48?"), &greedy()).1,
+        "The answer is 75."
+    );
 }
 
 #[test]
@@ -177,10 +250,16 @@ fn a_lost_device_is_reopened_once_and_the_answer_goes_on() {
         let messages = user("What is 27 + 48?");
         let stream = llm.chat(&messages, &greedy()).expect("a prompt that fits");
         pin_mut!(stream);
-        stream.next().await.expect("a first part").expect("no error");
+        stream
+            .next()
+            .await
+            .expect("a first part")
+            .expect("no error");
         gpu.destroy();
         loop {
-            if let Update::Done(completion) = stream.next().await.expect("an end").expect("it recovers") {
+            if let Update::Done(completion) =
+                stream.next().await.expect("an end").expect("it recovers")
+            {
                 break completion;
             }
         }
@@ -191,8 +270,12 @@ fn a_lost_device_is_reopened_once_and_the_answer_goes_on() {
 #[test]
 fn quantised_weights_still_calculate() {
     for format in [&tiefsee::formats::Q8_0, &tiefsee::formats::F16] {
-        let options =
-            LoadOptions { device: common::options(), sequences: 1, context: Some(512), quantize: Some(format) };
+        let options = LoadOptions {
+            device: common::options(),
+            sequences: 1,
+            context: Some(512),
+            quantize: Some(format),
+        };
         let mut llm = pollster::block_on(Llm::load("demo", options)).expect("the bundled model");
         let (_, content, _) = complete(&mut llm, &user("What is 27 + 48?"), &greedy());
         assert_eq!(content, "The answer is 75.", "{}", format.name);

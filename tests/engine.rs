@@ -1,22 +1,35 @@
-//! Scheduling and sampling, without a GPU and without a model.
+//! Scheduling, without a GPU and without a model.
 
 use std::collections::HashSet;
 
 use tiefsee::Error;
 use tiefsee::engine::{
-    BLOCK, BlockPool, FinishReason, Limits, Planned, Request, Sampler, Sampling, Scheduler, SequenceId,
+    BLOCK, BlockPool, FinishReason, Limits, Planned, Request, Sampling, Scheduler, SequenceId,
 };
 
-const LIMITS: Limits = Limits { context: 4 * BLOCK, sequences: 3, step_tokens: 40, cache_tokens: 6 * BLOCK };
+const LIMITS: Limits = Limits {
+    context: 4 * BLOCK,
+    sequences: 3,
+    step_tokens: 40,
+    cache_tokens: 6 * BLOCK,
+};
 
 fn request(tokens: impl IntoIterator<Item = u32>, max_tokens: usize) -> Request {
     let tokens = tokens.into_iter().collect();
-    Request { tokens, resumed: 0, max_tokens, stop_tokens: vec![1], sampling: Sampling::GREEDY }
+    Request {
+        tokens,
+        resumed: 0,
+        max_tokens,
+        stop_tokens: vec![1],
+        sampling: Sampling::GREEDY,
+    }
 }
 
 /// A model whose next token depends on all tokens before it, so that a lost or repeated one shows.
 fn next_token(tokens: &[u32]) -> u32 {
-    let hash = tokens.iter().fold(17_u32, |hash, &token| hash.wrapping_mul(31).wrapping_add(token));
+    let hash = tokens.iter().fold(17_u32, |hash, &token| {
+        hash.wrapping_mul(31).wrapping_add(token)
+    });
     2 + hash % 1000
 }
 
@@ -38,13 +51,19 @@ impl FakeCache {
         for (position, &token) in (planned.span.start..end).zip(&planned.span.tokens) {
             self.0[Self::slot(planned, position)] = Some(token);
         }
-        let token = |position| self.0[Self::slot(planned, position)].expect("every slot up to the last was written");
+        let token = |position| {
+            self.0[Self::slot(planned, position)].expect("every slot up to the last was written")
+        };
         (0..end).map(token).collect()
     }
 }
 
 /// Runs until nothing is left; each finished sequence's tokens.
-fn drain(scheduler: &mut Scheduler, cache: &mut FakeCache, limits: Limits) -> Vec<(SequenceId, Vec<u32>)> {
+fn drain(
+    scheduler: &mut Scheduler,
+    cache: &mut FakeCache,
+    limits: Limits,
+) -> Vec<(SequenceId, Vec<u32>)> {
     let mut finished = Vec::new();
     for _ in 0..100_000 {
         let plan = scheduler.plan();
@@ -63,20 +82,35 @@ fn step(
     plan: &[Planned],
     finished: &mut Vec<(SequenceId, Vec<u32>)>,
 ) {
-    assert!(plan.iter().map(|planned| planned.span.tokens.len()).sum::<usize>() <= limits.step_tokens);
+    assert!(
+        plan.iter()
+            .map(|planned| planned.span.tokens.len())
+            .sum::<usize>()
+            <= limits.step_tokens
+    );
     assert!(plan.len() <= limits.sequences);
     let mut owned = HashSet::new();
     for planned in plan {
-        assert!(planned.span.blocks.iter().all(|&block| owned.insert(block)), "a block has two owners");
+        assert!(
+            planned.span.blocks.iter().all(|&block| owned.insert(block)),
+            "a block has two owners"
+        );
     }
     for planned in plan {
         let seen = cache.run(planned);
         scheduler.ran(planned);
         if planned.complete {
-            assert_eq!(seen, scheduler.tokens(planned.id), "the cache holds another sequence");
+            assert_eq!(
+                seen,
+                scheduler.tokens(planned.id),
+                "the cache holds another sequence"
+            );
             let mut tokens = seen;
             tokens.push(next_token(&tokens));
-            if scheduler.push(planned.id, *tokens.last().expect("just pushed")).is_some() {
+            if scheduler
+                .push(planned.id, *tokens.last().expect("just pushed"))
+                .is_some()
+            {
                 finished.push((planned.id, tokens));
             }
         }
@@ -96,7 +130,10 @@ fn expected(prompt: &[u32], max_tokens: usize, context: usize) -> Vec<u32> {
 fn prompts_run_in_chunks_and_continue() {
     let mut scheduler = Scheduler::new(LIMITS);
     let prompt: Vec<u32> = (10..110).collect();
-    let id = scheduler.add(request(prompt.clone(), 5)).expect("it fits").id;
+    let id = scheduler
+        .add(request(prompt.clone(), 5))
+        .expect("it fits")
+        .id;
     let lengths: Vec<_> = std::iter::from_fn(|| {
         let plan = scheduler.plan();
         let planned = plan.first()?.clone();
@@ -129,10 +166,23 @@ fn stop_tokens_and_lengths_end_a_sequence() {
 #[test]
 fn prompts_that_cannot_be_answered_are_refused() {
     let mut scheduler = Scheduler::new(LIMITS);
-    assert!(matches!(scheduler.add(request([], 5)), Err(Error::Usage(_))));
+    assert!(matches!(
+        scheduler.add(request([], 5)),
+        Err(Error::Usage(_))
+    ));
     let full = scheduler.add(request(0..LIMITS.context as u32, 5));
-    assert!(matches!(full, Err(Error::ContextExceeded { prompt: 128, context: 128 })));
-    assert!(scheduler.add(request(0..LIMITS.context as u32 - 1, 5)).is_ok());
+    assert!(matches!(
+        full,
+        Err(Error::ContextExceeded {
+            prompt: 128,
+            context: 128
+        })
+    ));
+    assert!(
+        scheduler
+            .add(request(0..LIMITS.context as u32 - 1, 5))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -146,14 +196,35 @@ fn a_turn_reuses_what_it_shares_with_the_last() {
     let turn: Vec<u32> = answer.iter().copied().chain(200..210).collect();
     let admission = scheduler.add(request(turn.clone(), 4)).expect("it fits");
     assert_eq!(admission.cached_tokens, answer.len() - 1);
-    assert_eq!(drain(&mut scheduler, &mut cache, LIMITS)[0].1, expected(&turn, 4, LIMITS.context));
+    assert_eq!(
+        drain(&mut scheduler, &mut cache, LIMITS)[0].1,
+        expected(&turn, 4, LIMITS.context)
+    );
     // The very same prompt still runs its last token: its scores are needed.
-    assert_eq!(scheduler.add(request(turn.clone(), 4)).expect("it fits").cached_tokens, turn.len() - 1);
-    assert_eq!(drain(&mut scheduler, &mut cache, LIMITS)[0].1, expected(&turn, 4, LIMITS.context));
+    assert_eq!(
+        scheduler
+            .add(request(turn.clone(), 4))
+            .expect("it fits")
+            .cached_tokens,
+        turn.len() - 1
+    );
+    assert_eq!(
+        drain(&mut scheduler, &mut cache, LIMITS)[0].1,
+        expected(&turn, 4, LIMITS.context)
+    );
     // One that shares only its beginning.
     let other: Vec<u32> = first[..33].iter().copied().chain([900, 901]).collect();
-    assert_eq!(scheduler.add(request(other.clone(), 4)).expect("it fits").cached_tokens, 33);
-    assert_eq!(drain(&mut scheduler, &mut cache, LIMITS)[0].1, expected(&other, 4, LIMITS.context));
+    assert_eq!(
+        scheduler
+            .add(request(other.clone(), 4))
+            .expect("it fits")
+            .cached_tokens,
+        33
+    );
+    assert_eq!(
+        drain(&mut scheduler, &mut cache, LIMITS)[0].1,
+        expected(&other, 4, LIMITS.context)
+    );
 }
 
 #[test]
@@ -175,7 +246,10 @@ fn random_arrivals_and_cancellations_change_no_answer() {
                 let prefix: Vec<u32> = (0..draw(100)).map(|n| 50 + n % 7).collect();
                 let prompt: Vec<u32> = prefix.into_iter().chain([2 + draw(5)]).collect();
                 let max_tokens = 1 + draw(40) as usize;
-                let id = scheduler.add(request(prompt.clone(), max_tokens)).expect("it fits").id;
+                let id = scheduler
+                    .add(request(prompt.clone(), max_tokens))
+                    .expect("it fits")
+                    .id;
                 wanted.push((id, expected(&prompt, max_tokens, LIMITS.context)));
             }
             if draw(10) == 0 && !wanted.is_empty() {
@@ -188,14 +262,24 @@ fn random_arrivals_and_cancellations_change_no_answer() {
         }
         finished.extend(drain(&mut scheduler, &mut cache, LIMITS));
         for (id, tokens) in &finished {
-            let (_, expected) = wanted.iter().find(|(wanted, _)| wanted == id).expect("it was added");
+            let (_, expected) = wanted
+                .iter()
+                .find(|(wanted, _)| wanted == id)
+                .expect("it was added");
             assert_eq!(tokens, expected);
         }
         let finished: HashSet<_> = finished.iter().map(|(id, _)| *id).collect();
         for (id, _) in &wanted {
-            assert!(finished.contains(id) || cancelled.contains(id), "a sequence was forgotten");
+            assert!(
+                finished.contains(id) || cancelled.contains(id),
+                "a sequence was forgotten"
+            );
         }
-        assert_eq!(scheduler.available_blocks(), LIMITS.blocks(), "a block was lost");
+        assert_eq!(
+            scheduler.available_blocks(),
+            LIMITS.blocks(),
+            "a block was lost"
+        );
     }
 }
 
@@ -206,100 +290,4 @@ fn the_pool_gives_each_block_once() {
     assert_eq!((taken.len(), pool.free()), (3, 0));
     pool.give(taken);
     assert_eq!(pool.free(), 3);
-}
-
-fn sampling(change: impl FnOnce(&mut Sampling)) -> Sampling {
-    let mut sampling = Sampling { temperature: 1.0, seed: 7, ..Sampling::GREEDY };
-    change(&mut sampling);
-    sampling
-}
-
-/// How often each of four tokens is chosen.
-fn histogram(sampling: Sampling, scores: &[f32], history: &[u32]) -> Vec<f64> {
-    let mut sampler = Sampler::new(sampling, 0).expect("valid settings");
-    let mut counts = vec![0.0; scores.len()];
-    for _ in 0..20_000 {
-        counts[sampler.sample(scores, history).expect("finite scores") as usize] += 1.0 / 20_000.0;
-    }
-    counts
-}
-
-#[track_caller]
-fn assert_shares(actual: &[f64], expected: [f64; 4]) {
-    for (actual, expected) in actual.iter().zip(expected) {
-        // Four deviations of 20,000 draws.
-        assert!((actual - expected).abs() < 0.015, "{actual} instead of {expected}");
-        assert!(expected > 0.0 || *actual == 0.0, "an excluded token was chosen");
-    }
-}
-
-#[test]
-fn sampling_follows_the_distribution() {
-    // Probabilities 0.1, 0.4, 0.2, 0.3.
-    let scores = [1.0f32, 4.0, 2.0, 3.0].map(f32::ln);
-    assert_shares(&histogram(sampling(|_| ()), &scores, &[]), [0.1, 0.4, 0.2, 0.3]);
-    assert_shares(&histogram(sampling(|s| s.top_k = 2), &scores, &[]), [0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
-    // 0.4 and 0.3 reach 0.65 together.
-    assert_shares(&histogram(sampling(|s| s.top_p = 0.65), &scores, &[]), [0.0, 4.0 / 7.0, 0.0, 3.0 / 7.0]);
-    // At least 0.45 of the best: 0.2 is 0.5 of it, 0.1 is 0.25.
-    assert_shares(&histogram(sampling(|s| s.min_p = 0.45), &scores, &[]), [0.0, 4.0 / 9.0, 2.0 / 9.0, 3.0 / 9.0]);
-    // Half the temperature squares the weights.
-    let squared = histogram(sampling(|s| s.temperature = 0.5), &scores, &[]);
-    assert_shares(&squared, [1.0 / 30.0, 16.0 / 30.0, 4.0 / 30.0, 9.0 / 30.0]);
-}
-
-#[test]
-fn the_penalty_moves_seen_tokens_down() {
-    let mut greedy = Sampler::new(sampling(|s| (s.temperature, s.repetition_penalty) = (0.0, 2.0)), 0).expect("valid");
-    assert!(!greedy.is_greedy(), "the GPU does not know the history");
-    assert_eq!(greedy.sample(&[3.0, 2.0, 1.0], &[]), Some(0));
-    assert_eq!(greedy.sample(&[3.0, 2.0, 1.0], &[0, 0]), Some(1), "once, however often it was seen");
-    assert_eq!(greedy.sample(&[-1.0, -1.5, -3.0], &[0]), Some(1), "negative scores move down too");
-}
-
-#[test]
-fn seeds_repeat_and_can_be_resumed() {
-    let scores: Vec<f32> = (0..50u8).map(|n| f32::from(n * 5 % 50) / 16.0).collect();
-    let draws = |drawn: usize, count: usize| -> Vec<u32> {
-        let mut sampler = Sampler::new(sampling(|_| ()), drawn).expect("valid");
-        (0..count).map(|_| sampler.sample(&scores, &[]).expect("finite")).collect()
-    };
-    // Written down, so that a platform that draws otherwise is noticed.
-    assert_eq!(draws(0, 12), SEED_7);
-    assert_eq!(draws(5, 7), SEED_7[5..]);
-}
-
-const SEED_7: [u32; 12] = [22, 6, 45, 38, 39, 27, 11, 37, 41, 24, 5, 16];
-
-#[test]
-fn scores_that_are_not_numbers_choose_nothing() {
-    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        for sampling in [Sampling::GREEDY, sampling(|_| ())] {
-            let mut sampler = Sampler::new(sampling, 0).expect("valid");
-            assert_eq!(sampler.sample(&[0.0, bad, 1.0], &[]), None);
-        }
-    }
-}
-
-#[test]
-fn ties_go_to_the_lower_token() {
-    let mut greedy = Sampler::new(Sampling::GREEDY, 0).expect("valid");
-    assert_eq!(greedy.sample(&[1.0, 3.0, 3.0, 2.0], &[]), Some(1));
-    let only_one = sampling(|s| s.top_k = 1);
-    assert_eq!(Sampler::new(only_one, 0).expect("valid").sample(&[1.0, 3.0, 3.0], &[]), Some(1));
-}
-
-#[test]
-fn settings_out_of_range_are_refused() {
-    let bad: [fn(&mut Sampling); 6] = [
-        |s| s.temperature = -1.0,
-        |s| s.temperature = f32::NAN,
-        |s| s.top_p = 0.0,
-        |s| s.top_p = 1.5,
-        |s| s.min_p = 2.0,
-        |s| s.repetition_penalty = 0.0,
-    ];
-    for change in bad {
-        assert!(matches!(Sampler::new(sampling(change), 0), Err(Error::Usage(_))));
-    }
 }

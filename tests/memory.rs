@@ -37,7 +37,10 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
     let mut all = vec![
         ("model.embed_tokens.weight".into(), vec![VOCABULARY, HIDDEN]),
         (format!("{layer}.input_layernorm.weight"), vec![HIDDEN]),
-        (format!("{layer}.post_attention_layernorm.weight"), vec![HIDDEN]),
+        (
+            format!("{layer}.post_attention_layernorm.weight"),
+            vec![HIDDEN],
+        ),
         (format!("{layer}.self_attn.kv_a_layernorm.weight"), vec![64]),
         ("model.norm.weight".into(), vec![HIDDEN]),
         ("lm_head.weight".into(), vec![VOCABULARY, HIDDEN]),
@@ -64,24 +67,39 @@ fn write_checkpoint(folder: &Path) {
     for (name, shape) in tensors() {
         let begin = end;
         end += bytes(&shape);
-        header.insert(name, serde_json::json!({"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}));
+        header.insert(
+            name,
+            serde_json::json!({"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}),
+        );
     }
     let header = serde_json::Value::Object(header).to_string();
-    let mut file = fs::File::create(folder.join("model.safetensors")).expect("to create the weights");
-    file.write_all(&(header.len() as u64).to_le_bytes()).expect("to write");
+    let mut file =
+        fs::File::create(folder.join("model.safetensors")).expect("to create the weights");
+    file.write_all(&(header.len() as u64).to_le_bytes())
+        .expect("to write");
     file.write_all(header.as_bytes()).expect("to write");
     // 0.5 in bf16.
     let half = [0x00, 0x3f].repeat(MIB as usize / 2);
     for at in (0..end).step_by(half.len()) {
-        file.write_all(&half[..half.len().min((end - at) as usize)]).expect("to write");
+        file.write_all(&half[..half.len().min((end - at) as usize)])
+            .expect("to write");
     }
 }
 
 /// A line of `/proc/self/status`, in bytes.
 fn status(field: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("the kernel's account of this process");
-    let line = status.lines().find(|line| line.starts_with(field)).expect("the field");
-    let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+    let status =
+        fs::read_to_string("/proc/self/status").expect("the kernel's account of this process");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(field))
+        .expect("the field");
+    let kib: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("a number");
     1024 * kib
 }
 
@@ -97,9 +115,13 @@ fn loading_holds_one_tensor_at_most() {
     fs::write("/proc/self/clear_refs", "5").expect("to reset the peak");
     let before = status("VmRSS");
 
-    let total = std::cell::Cell::new(Progress { loaded: 0, total: 0 });
+    let total = std::cell::Cell::new(Progress {
+        loaded: 0,
+        total: 0,
+    });
     let model = pollster::block_on(async {
-        let checkpoint = Checkpoint::open(Rc::new(Folder::open(&folder).expect("the folder"))).await?;
+        let checkpoint =
+            Checkpoint::open(Rc::new(Folder::open(&folder).expect("the folder"))).await?;
         let tell = |progress| total.set(progress);
         let loader = Loader::new(&gpu, &checkpoint, None, &tell);
         let model = (architecture(&checkpoint)?.load)(&loader).await?;
@@ -113,7 +135,11 @@ fn loading_holds_one_tensor_at_most() {
     let Progress { loaded, total } = total.get();
     assert_eq!(loaded, total, "progress ends at the whole");
     let shapes = tensors();
-    let largest = shapes.iter().map(|(_, shape)| bytes(shape)).max().expect("tensors");
+    let largest = shapes
+        .iter()
+        .map(|(_, shape)| bytes(shape))
+        .max()
+        .expect("tensors");
     let checkpoint: u64 = shapes.iter().map(|(_, shape)| bytes(shape)).sum();
     // On a processor the device's memory is the process's own.
     let device = if device_is_host { checkpoint } else { 0 };
@@ -124,7 +150,14 @@ fn loading_holds_one_tensor_at_most() {
         checkpoint / MIB,
         largest / MIB
     );
-    assert!(host <= largest + ALLOWANCE, "{} MiB at the peak", host / MIB);
-    assert!(checkpoint > largest + ALLOWANCE, "the checkpoint must be larger than what is allowed");
+    assert!(
+        host <= largest + ALLOWANCE,
+        "{} MiB at the peak",
+        host / MIB
+    );
+    assert!(
+        checkpoint > largest + ALLOWANCE,
+        "the checkpoint must be larger than what is allowed"
+    );
     drop(model);
 }

@@ -13,8 +13,8 @@ use super::output::{self, note};
 const HELP: &str = "\
 /clear              start a new conversation
 /system [TEXT|off]  show, change or remove the instructions
-/set [NAME VALUE]   show or change temperature, top-p, top-k, min-p, repeat-penalty, seed, max-tokens;
-                    VALUE default takes the model's own
+/set [NAME VALUE]   show or change how tokens are chosen: temperature, top-p, top-k, min-p,
+                    repeat-penalty, seed, max-tokens; VALUE default takes the model's own
 /save FILE          write the conversation as JSON; /save! overwrites a file
 /load FILE          go on with a conversation that was saved
 /think show|hide    print the thinking or not

@@ -2,11 +2,12 @@
 //!
 //! Needs no tokenizer: config.json and the weights are enough.
 
-use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{BLOCK, Choices, Runner, Want};
 use tiefsee::layers::Span;
@@ -75,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.force {
         output::check_file(&arguments.output, "--force")?;
     }
+    output::check_folder(&arguments.output)?;
     let scores = pollster::block_on(score(arguments, &tokens))?;
     write(arguments, tokens.len(), &scores)?;
     let Scores { vocabulary, .. } = scores;
@@ -204,25 +206,52 @@ fn chunk(arguments: &Arguments, binding_limit: u64, vocabulary: usize) -> Result
 }
 
 fn write(arguments: &Arguments, tokens: usize, scores: &Scores) -> Result<()> {
-    let internal = |error: safetensors::SafeTensorError| Error::Internal(error.to_string());
-    let mut tensors = BTreeMap::new();
-    let logits = bytemuck::cast_slice(&scores.logits);
-    let view =
-        TensorView::new(Dtype::F32, vec![tokens, scores.vocabulary], logits).map_err(internal)?;
-    tensors.insert("logits".to_owned(), view);
+    let mut parts = vec![(
+        "logits".to_owned(),
+        Dtype::F32,
+        bytemuck::cast_slice(&scores.logits),
+    )];
     for (layer, routes) in scores.routes.iter().enumerate() {
-        let shape = vec![tokens, routes.len() / tokens];
-        let view =
-            TensorView::new(Dtype::I32, shape, bytemuck::cast_slice(routes)).map_err(internal)?;
-        tensors.insert(format!("routes.{layer}"), view);
+        parts.push((
+            format!("routes.{layer}"),
+            Dtype::I32,
+            bytemuck::cast_slice(routes),
+        ));
     }
+    let mut end = 0;
+    let infos = parts
+        .iter()
+        .map(|(name, dtype, bytes): &(String, Dtype, &[u8])| {
+            let begin = end;
+            end += bytes.len();
+            let shape = vec![tokens, bytes.len() / tokens / size_of::<f32>()];
+            (
+                name.clone(),
+                TensorInfo {
+                    dtype: *dtype,
+                    shape,
+                    data_offsets: (begin, end),
+                },
+            )
+        });
+    let metadata =
+        Metadata::new(None, infos.collect()).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut header =
+        serde_json::to_vec(&metadata).map_err(|error| Error::Internal(error.to_string()))?;
+    // The data should begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
     output::write_file(&arguments.output, |part| {
-        safetensors::serialize_to_file(tensors, None, part).map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(source) => Error::Io {
-                path: arguments.output.clone(),
-                source,
-            },
-            error => internal(error),
+        let write = || {
+            let mut file = File::create(part)?;
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&header)?;
+            parts
+                .iter()
+                .try_for_each(|(_, _, bytes)| file.write_all(bytes))
+        };
+        write().map_err(|source| Error::Io {
+            path: arguments.output.clone(),
+            source,
         })
     })
 }

@@ -9,6 +9,7 @@ mod chat_commands;
 mod common;
 mod completions;
 mod doctor;
+mod inspect;
 mod interrupt;
 mod logits;
 mod output;
@@ -39,9 +40,9 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a program has one of them")]
 enum Command {
     Run(run::Arguments),
+    Inspect(inspect::Arguments),
     Logits(logits::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
@@ -52,6 +53,7 @@ impl Command {
     fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Run(arguments) => run::run(arguments),
+            Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Bench(arguments) => bench::run(arguments),
             Self::Doctor(arguments) => doctor::run(arguments),

@@ -60,6 +60,19 @@ pub(crate) fn check_file(path: &Path, how: &str) -> Result<()> {
     )))
 }
 
+/// Refuses a file in a folder that is not there, before any work is done for it.
+///
+/// # Errors
+/// [`Error::NotFound`] if the folder does not exist.
+pub(crate) fn check_folder(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(Error::NotFound(
+            format!("{}: no such folder", folder.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Has `write` make a file beside `path`, and moves it there only when it is complete.
 ///
 /// # Errors

@@ -21,8 +21,8 @@ Examples:
   git diff | tiefsee run ./model \"Review this:\"      the prompt, a blank line, the input
   tiefsee run demo --json --temperature 0 \"87 x 6 = ?\"
 
-Flags come before TIEFSEE_DEVICE, TIEFSEE_CTX, TIEFSEE_QUANTIZE, TIEFSEE_NO_SUBGROUPS and
-TIEFSEE_NO_F16. NO_COLOR keeps the thinking from being dimmed.";
+Flags come before TIEFSEE_DEVICE, TIEFSEE_CTX, TIEFSEE_QUANTIZE, TIEFSEE_NO_SUBGROUPS,
+TIEFSEE_NO_F16 and TIEFSEE_NO_INT64. NO_COLOR keeps the thinking from being dimmed.";
 
 /// Chat with a model, or have it answer one prompt
 #[derive(clap::Args)]

@@ -12,7 +12,9 @@ pub struct BlockPool {
 impl BlockPool {
     /// A pool of `count` free blocks.
     pub fn new(count: usize) -> Self {
-        Self { free: (0..count as u32).rev().collect() }
+        Self {
+            free: (0..count as u32).rev().collect(),
+        }
     }
 
     /// A block, if one is free.

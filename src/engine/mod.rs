@@ -80,7 +80,11 @@ impl Engine {
     /// [`Error::DoesNotFit`] if the device has no room for it.
     pub async fn new(gpu: Rc<Gpu>, model: Box<dyn Model>, limits: Limits) -> Result<Self> {
         let runner = Runner::new(gpu, model, limits.context, limits.blocks()).await?;
-        Ok(Self { runner, scheduler: Scheduler::new(limits), samplers: HashMap::new() })
+        Ok(Self {
+            runner,
+            scheduler: Scheduler::new(limits),
+            samplers: HashMap::new(),
+        })
     }
 
     /// The model and its cache.
@@ -100,8 +104,14 @@ impl Engine {
     /// [`Error::ContextExceeded`] for a prompt that leaves no room for an answer.
     pub fn add(&mut self, request: Request) -> Result<Admission> {
         let vocabulary = self.runner.shape().vocabulary;
-        if let Some(token) = request.tokens.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(Error::Usage(format!("token {token} is not below the vocabulary of {vocabulary}")));
+        if let Some(token) = request
+            .tokens
+            .iter()
+            .find(|&&token| token as usize >= vocabulary)
+        {
+            return Err(Error::Usage(format!(
+                "token {token} is not below the vocabulary of {vocabulary}"
+            )));
         }
         let sampler = Sampler::new(request.sampling.clone(), request.resumed)?;
         let admission = self.scheduler.add(request)?;
@@ -129,8 +139,13 @@ impl Engine {
         if plan.is_empty() {
             return Ok(Vec::new());
         }
-        let greedy = |planned: &Planned| !planned.complete || self.samplers[&planned.id].is_greedy();
-        let want = if plan.iter().all(greedy) { Want::Tokens } else { Want::Scores };
+        let greedy =
+            |planned: &Planned| !planned.complete || self.samplers[&planned.id].is_greedy();
+        let want = if plan.iter().all(greedy) {
+            Want::Tokens
+        } else {
+            Want::Scores
+        };
         let spans: Vec<Span> = plan.iter().map(|planned| planned.span.clone()).collect();
         let output = self.runner.run(&spans, want).await?;
         let mut events = Vec::new();
@@ -143,10 +158,19 @@ impl Engine {
         Ok(events)
     }
 
-    fn choose(&mut self, planned: &Planned, row: usize, output: &StepOutput, events: &mut Vec<Event>) {
+    fn choose(
+        &mut self,
+        planned: &Planned,
+        row: usize,
+        output: &StepOutput,
+        events: &mut Vec<Event>,
+    ) {
         let id = planned.id;
         let history = self.scheduler.tokens(id);
-        let sampler = self.samplers.get_mut(&id).expect("every planned sequence has a sampler");
+        let sampler = self
+            .samplers
+            .get_mut(&id)
+            .expect("every planned sequence has a sampler");
         let token = match &output.choices {
             Choices::Tokens(tokens) => Some(tokens[row]).filter(|&token| token != NOT_FINITE),
             Choices::Scores(scores) => {

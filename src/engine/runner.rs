@@ -64,8 +64,17 @@ impl Runner {
     ///
     /// # Errors
     /// [`Error::DoesNotFit`] if a layer's part exceeds a binding, or the device's memory.
-    pub async fn new(gpu: Rc<Gpu>, model: Box<dyn Model>, context: usize, blocks: usize) -> Result<Self> {
-        let ModelShape { layers, cache_width, .. } = *model.shape();
+    pub async fn new(
+        gpu: Rc<Gpu>,
+        model: Box<dyn Model>,
+        context: usize,
+        blocks: usize,
+    ) -> Result<Self> {
+        let ModelShape {
+            layers,
+            cache_width,
+            ..
+        } = *model.shape();
         let bytes = (4 * blocks * BLOCK * cache_width) as u64;
         if bytes > gpu.binding_limit {
             let fits = gpu.binding_limit as usize / (4 * cache_width) / BLOCK * BLOCK;
@@ -77,9 +86,17 @@ impl Runner {
         }
         let mut caches = Vec::with_capacity(layers);
         for _ in 0..layers {
-            caches.push(LayerCache { latents: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await? });
+            caches.push(LayerCache {
+                latents: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
+            });
         }
-        Ok(Self { gpu, model, caches, blocks_per_sequence: context.div_ceil(BLOCK), steps: Vec::new() })
+        Ok(Self {
+            gpu,
+            model,
+            caches,
+            blocks_per_sequence: context.div_ceil(BLOCK),
+            steps: Vec::new(),
+        })
     }
 
     /// The model's sizes.
@@ -103,9 +120,16 @@ impl Runner {
         let first = results.next().expect("every step has outputs");
         let choices = match want {
             Want::Tokens => Choices::Tokens(bytemuck::pod_collect_to_vec(&first)),
-            Want::Scores | Want::ScoresAndRoutes => Choices::Scores(bytemuck::pod_collect_to_vec(&first)),
+            Want::Scores | Want::ScoresAndRoutes => {
+                Choices::Scores(bytemuck::pod_collect_to_vec(&first))
+            }
         };
-        Ok(StepOutput { choices, routes: results.map(|bytes| bytemuck::pod_collect_to_vec(&bytes)).collect() })
+        Ok(StepOutput {
+            choices,
+            routes: results
+                .map(|bytes| bytemuck::pod_collect_to_vec(&bytes))
+                .collect(),
+        })
     }
 
     /// The recording for steps like `spans`, with their tokens uploaded.
@@ -115,18 +139,22 @@ impl Runner {
 
     fn step(&mut self, spans: &[Span], want: Want) -> &Step {
         let shape = Batch::shape_of(spans, self.blocks_per_sequence, BLOCK);
-        match self.steps.iter().position(|step| (step.shape, step.want) == (shape, want)) {
-            Some(known) => self.steps[known..].rotate_left(1),
-            None => {
-                let step = self.record(shape, want);
-                if self.steps.len() == RECORDINGS {
-                    self.steps.remove(0);
-                }
-                self.steps.push(step);
+        let known = self
+            .steps
+            .iter()
+            .position(|step| (step.shape, step.want) == (shape, want));
+        if let Some(known) = known {
+            self.steps[known..].rotate_left(1);
+        } else {
+            let step = self.record(shape, want);
+            if self.steps.len() == RECORDINGS {
+                self.steps.remove(0);
             }
+            self.steps.push(step);
         }
         let step = self.steps.last().expect("it was put there");
-        step.batch.write(&self.gpu, spans, &self.model.shape().rotary);
+        step.batch
+            .write(&self.gpu, spans, &self.model.shape().rotary);
         step
     }
 
@@ -143,6 +171,11 @@ impl Runner {
                 std::iter::once(forward.scores).chain(choices).collect()
             }
         };
-        Step { shape, want, batch, recording: pass.finish(results) }
+        Step {
+            shape,
+            want,
+            batch,
+            recording: pass.finish(results),
+        }
     }
 }

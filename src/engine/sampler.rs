@@ -24,8 +24,14 @@ pub struct Sampling {
 
 impl Sampling {
     /// Always the best token.
-    pub const GREEDY: Self =
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 };
+    pub const GREEDY: Self = Self {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        repetition_penalty: 1.0,
+        seed: 0,
+    };
 }
 
 /// The choices of one sequence.
@@ -41,11 +47,33 @@ impl Sampler {
     /// # Errors
     /// [`Error::Usage`] for a setting out of range.
     pub fn new(sampling: Sampling, drawn: usize) -> Result<Self> {
-        let Sampling { temperature, top_p, min_p, repetition_penalty, seed, .. } = sampling;
+        let Sampling {
+            temperature,
+            top_p,
+            min_p,
+            repetition_penalty,
+            seed,
+            ..
+        } = sampling;
         let ranges = [
-            ("temperature", temperature, (0.0..=100.0).contains(&temperature), "between 0 and 100"),
-            ("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "above 0 and at most 1"),
-            ("min_p", min_p, (0.0..=1.0).contains(&min_p), "between 0 and 1"),
+            (
+                "temperature",
+                temperature,
+                (0.0..=100.0).contains(&temperature),
+                "between 0 and 100",
+            ),
+            (
+                "top_p",
+                top_p,
+                top_p > 0.0 && top_p <= 1.0,
+                "above 0 and at most 1",
+            ),
+            (
+                "min_p",
+                min_p,
+                (0.0..=1.0).contains(&min_p),
+                "between 0 and 1",
+            ),
             (
                 "repetition penalty",
                 repetition_penalty,
@@ -55,7 +83,9 @@ impl Sampler {
         ];
         for (name, value, valid, range) in ranges {
             if !valid {
-                return Err(Error::Usage(format!("{name} is {value}; it must be {range}")));
+                return Err(Error::Usage(format!(
+                    "{name} is {value}; it must be {range}"
+                )));
             }
         }
         let mut random = Pcg32::new(seed, 0);
@@ -78,12 +108,20 @@ impl Sampler {
         let mut scores = scores.to_vec();
         self.penalise(&mut scores, history);
         // Best first, the lower token first among equals.
-        let best_first = |&a: &u32, &b: &u32| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b));
+        let best_first = |&a: &u32, &b: &u32| {
+            scores[b as usize]
+                .total_cmp(&scores[a as usize])
+                .then(a.cmp(&b))
+        };
         let mut tokens: Vec<u32> = (0..scores.len() as u32).collect();
         if self.sampling.temperature == 0.0 {
             return tokens.into_iter().min_by(|a, b| best_first(a, b));
         }
-        let kept = if self.sampling.top_k == 0 { tokens.len() } else { self.sampling.top_k.min(tokens.len()) };
+        let kept = if self.sampling.top_k == 0 {
+            tokens.len()
+        } else {
+            self.sampling.top_k.min(tokens.len())
+        };
         if kept < tokens.len() {
             tokens.select_nth_unstable_by(kept, best_first);
             tokens.truncate(kept);
@@ -101,17 +139,29 @@ impl Sampler {
         seen.dedup();
         for token in seen {
             let score = &mut scores[token as usize];
-            *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
+            *score = if *score > 0.0 {
+                *score / penalty
+            } else {
+                *score * penalty
+            };
         }
     }
 
     /// The unnormalised probabilities of the best tokens that `top_p` and `min_p` leave.
     fn weights(&self, tokens: &[u32], scores: &[f32]) -> Vec<f64> {
-        let Sampling { temperature, top_p, min_p, .. } = self.sampling;
+        let Sampling {
+            temperature,
+            top_p,
+            min_p,
+            ..
+        } = self.sampling;
         let score = |&token: &u32| f64::from(scores[token as usize]) / f64::from(temperature);
         let best = score(&tokens[0]);
         // libm, not the platform's exponential: it gives the same bits everywhere.
-        let mut weights: Vec<_> = tokens.iter().map(|token| libm::exp(score(token) - best)).collect();
+        let mut weights: Vec<_> = tokens
+            .iter()
+            .map(|token| libm::exp(score(token) - best))
+            .collect();
         let enough = f64::from(top_p) * weights.iter().sum::<f64>();
         let mut sum = 0.0;
         // The token that reaches `top_p` belongs to those kept.
@@ -126,7 +176,8 @@ impl Sampler {
     }
 
     fn draw(&mut self, weights: &[f64]) -> usize {
-        let bits = u64::from(self.random.next_u32()) << 21 ^ u64::from(self.random.next_u32()) >> 11;
+        let bits =
+            u64::from(self.random.next_u32()) << 21 ^ u64::from(self.random.next_u32()) >> 11;
         let uniform = bits as f64 / (1_u64 << 53) as f64;
         let mut left = uniform * weights.iter().sum::<f64>();
         for (index, weight) in weights.iter().enumerate() {

@@ -115,18 +115,25 @@ impl Scheduler {
             id,
             cached,
             blocks,
-            end: prompt.saturating_add(request.max_tokens.max(1)).min(context),
+            end: prompt
+                .saturating_add(request.max_tokens.max(1))
+                .min(context),
             tokens: request.tokens,
             stop_tokens: request.stop_tokens,
         });
-        Ok(Admission { id, cached_tokens: cached })
+        Ok(Admission {
+            id,
+            cached_tokens: cached,
+        })
     }
 
     /// Tokens of a sequence so far.
     #[track_caller]
     pub fn tokens(&self, id: SequenceId) -> &[u32] {
         let sequence = self.running.iter().find(|sequence| sequence.id == id);
-        &sequence.expect("only running sequences have new tokens").tokens
+        &sequence
+            .expect("only running sequences have new tokens")
+            .tokens
     }
 
     /// The tokens of the next step; running sequences first, then waiting ones while there is room.
@@ -164,7 +171,11 @@ impl Scheduler {
 
     /// Notes that `planned` is in the cache now.
     pub fn ran(&mut self, planned: &Planned) {
-        if let Some(sequence) = self.running.iter_mut().find(|sequence| sequence.id == planned.id) {
+        if let Some(sequence) = self
+            .running
+            .iter_mut()
+            .find(|sequence| sequence.id == planned.id)
+        {
             sequence.cached = planned.span.start + planned.span.tokens.len();
         }
     }
@@ -188,14 +199,22 @@ impl Scheduler {
 
     /// Forgets a sequence and keeps its cache for a prompt that starts like it.
     pub fn remove(&mut self, id: SequenceId) {
-        let sequence = match self.running.iter().position(|sequence| sequence.id == id) {
-            Some(index) => Some(self.running.remove(index)),
-            None => {
-                let index = self.waiting.iter().position(|sequence| sequence.id == id);
-                index.and_then(|index| self.waiting.remove(index))
-            }
+        let found = |sequence: &Sequence| sequence.id == id;
+        let sequence = if let Some(index) = self.running.iter().position(found) {
+            Some(self.running.remove(index))
+        } else {
+            let index = self.waiting.iter().position(found);
+            index.and_then(|index| self.waiting.remove(index))
         };
-        let Some(Sequence { mut tokens, cached, blocks, .. }) = sequence else { return };
+        let Some(Sequence {
+            mut tokens,
+            cached,
+            blocks,
+            ..
+        }) = sequence
+        else {
+            return;
+        };
         tokens.truncate(cached);
         if tokens.is_empty() {
             self.pool.give(blocks);
@@ -209,13 +228,22 @@ impl Scheduler {
 
     /// Blocks that are free or would be if retained caches were dropped.
     pub fn available_blocks(&self) -> usize {
-        self.pool.free() + self.retained.iter().map(|retained| retained.blocks.len()).sum::<usize>()
+        self.pool.free()
+            + self
+                .retained
+                .iter()
+                .map(|retained| retained.blocks.len())
+                .sum::<usize>()
     }
 
     /// Cached tokens and blocks for a prompt. The last token is always run again: its scores are needed.
     fn reuse(&mut self, prompt: &[u32]) -> (usize, Vec<u32>) {
         let common = |retained: &Retained| {
-            let same = retained.tokens.iter().zip(&prompt[..prompt.len() - 1]).take_while(|(a, b)| a == b);
+            let same = retained
+                .tokens
+                .iter()
+                .zip(&prompt[..prompt.len() - 1])
+                .take_while(|(a, b)| a == b);
             same.count()
         };
         let best = (0..self.retained.len()).max_by_key(|&index| common(&self.retained[index]));
@@ -223,7 +251,11 @@ impl Scheduler {
             return (0, Vec::new());
         };
         let cached = common(&self.retained[best]);
-        let mut blocks = self.retained.remove(best).expect("it was just found").blocks;
+        let mut blocks = self
+            .retained
+            .remove(best)
+            .expect("it was just found")
+            .blocks;
         self.pool.give(blocks.split_off(cached.div_ceil(BLOCK)));
         (cached, blocks)
     }
@@ -233,7 +265,9 @@ impl Scheduler {
         if self.running.len() >= self.limits.sequences {
             return false;
         }
-        let Some(sequence) = self.waiting.pop_front() else { return false };
+        let Some(sequence) = self.waiting.pop_front() else {
+            return false;
+        };
         self.running.push(sequence);
         true
     }
@@ -248,7 +282,11 @@ impl Scheduler {
                 self.drop_retained();
             } else {
                 // Waiting sequences may own blocks as well: a cache they reuse.
-                let hoarder = self.waiting.iter_mut().rev().find(|sequence| !sequence.blocks.is_empty());
+                let hoarder = self
+                    .waiting
+                    .iter_mut()
+                    .rev()
+                    .find(|sequence| !sequence.blocks.is_empty());
                 if let Some(sequence) = hoarder {
                     sequence.cached = 0;
                     self.pool.give(sequence.blocks.drain(..));

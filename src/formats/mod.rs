@@ -53,8 +53,13 @@ impl Format {
     /// any row can be uploaded alone.
     #[must_use]
     pub fn padded(&self, width: usize) -> usize {
-        let aligned = |blocks: &usize| self.planes.iter().all(|bytes| (blocks * bytes).is_multiple_of(4));
-        let blocks = (width.div_ceil(self.block)..).find(aligned).expect("four blocks are always aligned");
+        let least = width.div_ceil(self.block);
+        // Four of anything are whole words.
+        let blocks = (least..least.next_multiple_of(4)).find(|blocks| {
+            let mut bytes = self.planes.iter().map(|bytes| blocks * bytes);
+            bytes.all(|bytes| bytes.is_multiple_of(4))
+        });
+        let blocks = blocks.unwrap_or_else(|| least.next_multiple_of(4));
         blocks * self.block
     }
 

@@ -64,11 +64,31 @@ pub struct Tiers {
 /// Smallest limits that every kernel works with: WebGPU's defaults.
 fn refusal(limits: &wgpu::Limits) -> Option<String> {
     let needs = [
-        ("storage buffers per stage", u64::from(limits.max_storage_buffers_per_shader_stage), 8),
-        ("bytes of a storage binding", limits.max_storage_buffer_binding_size, 128 << 20),
-        ("bytes of workgroup memory", u64::from(limits.max_compute_workgroup_storage_size), 16 << 10),
-        ("invocations per workgroup", u64::from(limits.max_compute_invocations_per_workgroup), 256),
-        ("workgroups per dimension", u64::from(limits.max_compute_workgroups_per_dimension), 65_535),
+        (
+            "storage buffers per stage",
+            u64::from(limits.max_storage_buffers_per_shader_stage),
+            8,
+        ),
+        (
+            "bytes of a storage binding",
+            limits.max_storage_buffer_binding_size,
+            128 << 20,
+        ),
+        (
+            "bytes of workgroup memory",
+            u64::from(limits.max_compute_workgroup_storage_size),
+            16 << 10,
+        ),
+        (
+            "invocations per workgroup",
+            u64::from(limits.max_compute_invocations_per_workgroup),
+            256,
+        ),
+        (
+            "workgroups per dimension",
+            u64::from(limits.max_compute_workgroups_per_dimension),
+            65_535,
+        ),
     ];
     let (what, has, need) = needs.into_iter().find(|&(_, has, need)| has < need)?;
     Some(format!("it allows {has} {what}, tiefsee needs {need}"))
@@ -81,7 +101,11 @@ fn tiers(adapter: &wgpu::Adapter) -> Tiers {
     let uniform = width == info.subgroup_max_size && width.is_power_of_two() && width <= 64;
     let software = info.device_type == wgpu::DeviceType::Cpu;
     Tiers {
-        subgroup_size: if features.contains(wgpu::Features::SUBGROUP) && uniform { width } else { 0 },
+        subgroup_size: if features.contains(wgpu::Features::SUBGROUP) && uniform {
+            width
+        } else {
+            0
+        },
         f16: features.contains(wgpu::Features::SHADER_F16),
         int64: software && features.contains(wgpu::Features::SHADER_INT64),
         software,
@@ -91,7 +115,10 @@ fn tiers(adapter: &wgpu::Adapter) -> Tiers {
 /// Discrete before integrated before virtual before software.
 fn rank(kind: wgpu::DeviceType) -> usize {
     use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
-    [DiscreteGpu, IntegratedGpu, VirtualGpu, Other, Cpu].iter().position(|&k| k == kind).unwrap_or(5)
+    [DiscreteGpu, IntegratedGpu, VirtualGpu, Other, Cpu]
+        .iter()
+        .position(|&k| k == kind)
+        .unwrap_or(5)
 }
 
 /// Every adapter, best first.
@@ -101,7 +128,13 @@ pub(super) async fn list(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, Adapt
     let report = |(number, adapter): (usize, wgpu::Adapter)| {
         let limits = adapter.limits();
         let refused = refusal(&limits);
-        let report = AdapterReport { number, info: adapter.get_info(), tiers: tiers(&adapter), limits, refused };
+        let report = AdapterReport {
+            number,
+            info: adapter.get_info(),
+            tiers: tiers(&adapter),
+            limits,
+            refused,
+        };
         (adapter, report)
     };
     adapters.into_iter().enumerate().map(report).collect()
@@ -113,22 +146,40 @@ pub(super) async fn choose(
     wanted: Option<&str>,
 ) -> Result<(wgpu::Adapter, AdapterReport)> {
     let adapters = list(instance).await;
-    let seen = adapters.iter().map(|(_, report)| describe(report)).collect::<Vec<_>>();
+    let seen = adapters
+        .iter()
+        .map(|(_, report)| describe(report))
+        .collect::<Vec<_>>();
     let matches = |report: &AdapterReport| match wanted {
         None => true,
         Some("cpu") => report.is_software(),
         Some(wanted) => match wanted.parse::<usize>() {
             Ok(number) => report.number == number,
-            Err(_) => report.info.name.to_lowercase().contains(&wanted.to_lowercase()),
+            Err(_) => report
+                .info
+                .name
+                .to_lowercase()
+                .contains(&wanted.to_lowercase()),
         },
     };
-    let found = adapters.into_iter().find(|(_, report)| matches(report) && report.refused.is_none());
+    let found = adapters
+        .into_iter()
+        .find(|(_, report)| matches(report) && report.refused.is_none());
     found.ok_or_else(|| Error::NoAdapter(no_adapter(wanted, &seen)))
 }
 
 fn describe(report: &AdapterReport) -> String {
-    let refused = report.refused.as_ref().map_or(String::new(), |why| format!(": refused, {why}"));
-    format!("{}: {} ({}, {}){refused}", report.number, report.info.name, report.kind(), report.info.backend)
+    let refused = report
+        .refused
+        .as_ref()
+        .map_or(String::new(), |why| format!(": refused, {why}"));
+    format!(
+        "{}: {} ({}, {}){refused}",
+        report.number,
+        report.info.name,
+        report.kind(),
+        report.info.backend
+    )
 }
 
 fn no_adapter(wanted: Option<&str>, seen: &[String]) -> String {
@@ -138,6 +189,8 @@ fn no_adapter(wanted: Option<&str>, seen: &[String]) -> String {
                 vulkan-swrast)"
             .into();
     }
-    let what = wanted.map_or("no adapter can run tiefsee".into(), |name| format!("no usable adapter is called {name:?}"));
+    let what = wanted.map_or("no adapter can run tiefsee".into(), |name| {
+        format!("no usable adapter is called {name:?}")
+    });
     format!("{what}. Adapters: {}", seen.join("; "))
 }

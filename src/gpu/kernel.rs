@@ -12,14 +12,24 @@ macro_rules! kernel {
     ($name:literal) => {
         $crate::gpu::Kernel {
             name: $name,
-            wgsl: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            wgsl: include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/shaders/",
+                $name,
+                ".wgsl"
+            )),
         }
     };
 }
 
 macro_rules! library {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/", $name, ".wgsl"))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shaders/lib/",
+            $name,
+            ".wgsl"
+        ))
     };
 }
 
@@ -58,9 +68,15 @@ impl Kernel {
     pub fn link(&self, format: Option<&Format>, tiers: Tiers) -> String {
         let format = format.map_or("", |format| format.wgsl);
         let own = [format, self.wgsl].concat();
-        let library = LIBRARY.iter().filter(|file| file.is_called_in(&own)).map(|file| file.text(tiers));
+        let library = LIBRARY
+            .iter()
+            .filter(|file| file.is_called_in(&own))
+            .map(|file| file.text(tiers));
         let directives = directives(tiers);
-        let parts: Vec<_> = std::iter::once(directives.as_str()).chain(library).chain([&*own]).collect();
+        let parts: Vec<_> = std::iter::once(directives.as_str())
+            .chain(library)
+            .chain([&*own])
+            .collect();
         parts.join("\n")
     }
 }
@@ -75,10 +91,35 @@ struct Library {
     int64: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 5] = [
-    Library { name: "weight8(", baseline: library!("weight"), subgroups: None, f16: None, int64: None },
-    Library { name: "Half", baseline: library!("half"), subgroups: None, f16: Some(library!("half_f16")), int64: None },
-    Library { name: "block_product(", baseline: library!("block"), subgroups: None, f16: None, int64: None },
+const LIBRARY: [Library; 6] = [
+    Library {
+        name: "weight8(",
+        baseline: library!("weight"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
+    Library {
+        name: "Half",
+        baseline: library!("half"),
+        subgroups: None,
+        f16: Some(library!("half_f16")),
+        int64: None,
+    },
+    Library {
+        name: "block_product(",
+        baseline: library!("block"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
+    Library {
+        name: "heads_dot(",
+        baseline: library!("heads"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
     Library {
         name: "lanes_sum(",
         baseline: library!("lanes"),
@@ -112,8 +153,15 @@ impl Library {
 fn directives(tiers: Tiers) -> String {
     let subgroups = tiers.subgroup_size > 0 && super::BROWSER;
     let enable = [(tiers.f16, "enable f16;"), (subgroups, "enable subgroups;")];
-    let mut lines: Vec<_> = enable.iter().filter(|(on, _)| *on).map(|&(_, line)| line.to_owned()).collect();
-    lines.push(format!("const SUBGROUP_SIZE: u32 = {};", tiers.subgroup_size));
+    let mut lines: Vec<_> = enable
+        .iter()
+        .filter(|(on, _)| *on)
+        .map(|&(_, line)| line.to_owned())
+        .collect();
+    lines.push(format!(
+        "const SUBGROUP_SIZE: u32 = {};",
+        tiers.subgroup_size
+    ));
     lines.join("\n")
 }
 
@@ -134,40 +182,60 @@ impl Gpu {
             return Rc::clone(pipeline);
         }
         let pipeline = Rc::new(self.compile(kernel, format, constants));
-        self.pipelines.borrow_mut().insert(key, Rc::clone(&pipeline));
+        self.pipelines
+            .borrow_mut()
+            .insert(key, Rc::clone(&pipeline));
         pipeline
     }
 
-    fn compile(&self, kernel: Kernel, format: Option<&'static Format>, constants: &[Constant]) -> Pipeline {
+    fn compile(
+        &self,
+        kernel: Kernel,
+        format: Option<&'static Format>,
+        constants: &[Constant],
+    ) -> Pipeline {
         let wgsl = kernel.link(format, self.tiers);
         let bindings = layout::bindings(&wgsl, 0);
         let weight = layout::bindings(&wgsl, 1);
         let tensors = self.layouts.get(&bindings);
         let weight = (!weight.is_empty()).then(|| self.layouts.get(&weight));
         let groups = [Some(&tensors), weight.as_ref()];
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: None,
-            bind_group_layouts: &groups[..1 + usize::from(weight.is_some())],
-            immediate_size: 0,
-        });
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-        });
-        let constants: Vec<_> = constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, tensors, bindings }
+        let pipeline_layout = self
+            .device
+            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: None,
+                bind_group_layouts: &groups[..=usize::from(weight.is_some())],
+                immediate_size: 0,
+            });
+        let module = self
+            .device
+            .create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.name),
+                source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+            });
+        let constants: Vec<_> = constants
+            .iter()
+            .map(|&(name, value)| (name, f64::from(value)))
+            .collect();
+        let pipeline = self
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(kernel.name),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &constants,
+                    // Every kernel writes its workgroup memory before it reads it.
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            });
+        Pipeline {
+            pipeline,
+            tensors,
+            bindings,
+        }
     }
 }
 

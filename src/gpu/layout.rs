@@ -20,8 +20,15 @@ pub(super) enum Access {
 pub(super) fn bindings(wgsl: &str, group: u32) -> Vec<(u32, Access)> {
     let mut found = Vec::new();
     for line in wgsl.lines() {
-        let Some(rest) = line.trim_start().strip_prefix(&format!("@group({group}) @binding(")) else { continue };
-        let Some((number, rest)) = rest.split_once(") var<") else { continue };
+        let Some(rest) = line
+            .trim_start()
+            .strip_prefix(&format!("@group({group}) @binding("))
+        else {
+            continue;
+        };
+        let Some((number, rest)) = rest.split_once(") var<") else {
+            continue;
+        };
         let access = match rest.split('>').next() {
             Some("uniform") => Access::Uniform,
             Some("storage, read") => Access::Read,
@@ -42,12 +49,17 @@ pub(super) struct Layouts {
 
 impl Layouts {
     pub(super) fn new(device: &wgpu::Device) -> Self {
-        Self { device: device.clone(), made: RefCell::default() }
+        Self {
+            device: device.clone(),
+            made: RefCell::default(),
+        }
     }
 
     pub(super) fn get(&self, bindings: &[(u32, Access)]) -> wgpu::BindGroupLayout {
         let mut made = self.made.borrow_mut();
-        made.entry(bindings.to_vec()).or_insert_with(|| create(&self.device, bindings)).clone()
+        made.entry(bindings.to_vec())
+            .or_insert_with(|| create(&self.device, bindings))
+            .clone()
     }
 }
 
@@ -69,5 +81,8 @@ fn create(device: &wgpu::Device, bindings: &[(u32, Access)]) -> wgpu::BindGroupL
             count: None,
         })
         .collect();
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &entries,
+    })
 }

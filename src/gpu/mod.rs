@@ -78,7 +78,8 @@ impl Gpu {
             required_limits: report.limits.clone(),
             ..Default::default()
         };
-        let refused = |why| Error::NoAdapter(format!("{} refused to start: {why}", report.info.name));
+        let refused =
+            |why| Error::NoAdapter(format!("{} refused to start: {why}", report.info.name));
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(refused)?;
 
         let fault = Arc::new(Mutex::new(None));
@@ -86,7 +87,10 @@ impl Gpu {
         Ok(Rc::new(Self {
             layouts: Layouts::new(&device),
             pool: Pool::new(&device),
-            binding_limit: report.limits.max_storage_buffer_binding_size.min(report.limits.max_buffer_size),
+            binding_limit: report
+                .limits
+                .max_storage_buffer_binding_size
+                .min(report.limits.max_buffer_size),
             device,
             queue,
             report,
@@ -99,7 +103,11 @@ impl Gpu {
     /// Every adapter of this machine, best first.
     pub async fn adapters() -> Vec<AdapterReport> {
         let instance = wgpu::Instance::default();
-        adapter::list(&instance).await.into_iter().map(|(_, report)| report).collect()
+        adapter::list(&instance)
+            .await
+            .into_iter()
+            .map(|(_, report)| report)
+            .collect()
     }
 
     /// The adapter this device belongs to.
@@ -109,13 +117,20 @@ impl Gpu {
 
     /// Turns whatever the driver reported since the last call into an error.
     pub fn check(&self) -> Result<()> {
-        let failed = self.fault.lock().expect("no thread panics while it holds the fault").is_some();
+        let failed = self
+            .fault
+            .lock()
+            .expect("no thread panics while it holds the fault")
+            .is_some();
         if failed {
             // Calls on a lost device fail before its loss is reported; the report comes with a poll.
             // The poll's own result says nothing that the report does not.
             _ = self.device.poll(wgpu::PollType::Poll);
         }
-        let mut fault = self.fault.lock().expect("no thread panics while it holds the fault");
+        let mut fault = self
+            .fault
+            .lock()
+            .expect("no thread panics while it holds the fault");
         match &*fault {
             None => Ok(()),
             // A lost device stays lost.
@@ -125,7 +140,9 @@ impl Gpu {
                 Err(Error::DoesNotFit("the device is out of memory".into()))
             }
             Some(Fault::Other(_)) => {
-                let Some(Fault::Other(what)) = fault.take() else { unreachable!("matched above") };
+                let Some(Fault::Other(what)) = fault.take() else {
+                    unreachable!("matched above")
+                };
                 Err(Error::Internal(what))
             }
         }
@@ -135,9 +152,12 @@ impl Gpu {
     pub async fn flush(&self) -> Result<()> {
         let (sender, receiver) = futures::channel::oneshot::channel();
         self.queue.submit([]);
-        self.queue.on_submitted_work_done(move || _ = sender.send(()));
+        self.queue
+            .on_submitted_work_done(move || _ = sender.send(()));
         self.wait(None)?;
-        receiver.await.map_err(|_| Error::DeviceLost("it dropped a submission".into()))?;
+        receiver
+            .await
+            .map_err(|_| Error::DeviceLost("it dropped a submission".into()))?;
         self.check()
     }
 
@@ -148,7 +168,10 @@ impl Gpu {
 
     /// Blocks until `submission` is done where the platform can block; the browser returns at once.
     fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        let wait = wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        };
         match self.device.poll(wait) {
             Ok(_) => Ok(()),
             Err(error) => self.check().and(Err(Error::DeviceLost(error.to_string()))),
@@ -160,12 +183,20 @@ impl Gpu {
 fn watch(device: &wgpu::Device, fault: &Arc<Mutex<Option<Fault>>>) {
     let lost = Arc::clone(fault);
     device.set_device_lost_callback(move |reason, message| {
-        let why = if message.is_empty() { format!("{reason:?}") } else { message };
-        *lost.lock().expect("no thread panics while it holds the fault") = Some(Fault::Lost(why));
+        let why = if message.is_empty() {
+            format!("{reason:?}")
+        } else {
+            message
+        };
+        *lost
+            .lock()
+            .expect("no thread panics while it holds the fault") = Some(Fault::Lost(why));
     });
     let other = Arc::clone(fault);
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        let mut fault = other.lock().expect("no thread panics while it holds the fault");
+        let mut fault = other
+            .lock()
+            .expect("no thread panics while it holds the fault");
         // The first fault is the cause, what follows are its consequences.
         fault.get_or_insert(match error {
             wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,

@@ -46,7 +46,12 @@ pub struct Pass<'g> {
 impl<'g> Pass<'g> {
     /// An empty pass.
     pub fn new(gpu: &'g Gpu) -> Self {
-        Self { gpu, launches: Vec::new(), pages: Vec::new(), known: HashMap::new() }
+        Self {
+            gpu,
+            launches: Vec::new(),
+            pages: Vec::new(),
+            known: HashMap::new(),
+        }
     }
 
     /// Room for a launch's result; its content is undefined until written.
@@ -55,18 +60,29 @@ impl<'g> Pass<'g> {
     }
 
     /// Records a launch after those before it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a launch is written as a literal, once"
+    )]
     #[track_caller]
     pub fn dispatch<P: Pod>(&mut self, launch: Dispatch<'_, P>) {
         let name = launch.kernel.name;
         let workgroups = launch.workgroups.map(|count| count as u32);
-        assert!(workgroups.iter().all(|&count| count <= 65_535), "{name}: {workgroups:?} workgroups");
+        assert!(
+            workgroups.iter().all(|&count| count <= 65_535),
+            "{name}: {workgroups:?} workgroups"
+        );
         if workgroups.contains(&0) {
             return;
         }
         let format = launch.weight.map(|shard| shard.format);
         let pipeline = self.gpu.pipeline(launch.kernel, format, launch.constants);
         let params = bytemuck::bytes_of(&launch.params);
-        let tensors = launch.inputs.iter().chain(launch.outputs).map(|tensor| tensor.binding());
+        let tensors = launch
+            .inputs
+            .iter()
+            .chain(launch.outputs)
+            .map(|tensor| tensor.binding());
         let page = (!params.is_empty()).then(|| self.params(params));
         let uniform = page.map(|(page, offset)| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -79,7 +95,11 @@ impl<'g> Pass<'g> {
         let expected = &pipeline.bindings;
         assert_eq!(resources.len(), expected.len(), "{name} binds {expected:?}");
         debug_assert!(
-            expected.iter().rev().take(launch.outputs.len()).all(|&(_, access)| access == Access::Write),
+            expected
+                .iter()
+                .rev()
+                .take(launch.outputs.len())
+                .all(|&(_, access)| access == Access::Write),
             "{name}: outputs are bound last"
         );
         let entries: Vec<_> = expected
@@ -87,13 +107,22 @@ impl<'g> Pass<'g> {
             .zip(resources)
             .map(|(&(binding, _), resource)| wgpu::BindGroupEntry { binding, resource })
             .collect();
-        let tensors = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(name),
-            layout: &pipeline.tensors,
-            entries: &entries,
-        });
+        let tensors = self
+            .gpu
+            .device
+            .create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(name),
+                layout: &pipeline.tensors,
+                entries: &entries,
+            });
         let weight = launch.weight.map(|shard| shard.group.clone());
-        self.launches.push(Launch { name, pipeline: Rc::clone(&pipeline), tensors, weight, workgroups });
+        self.launches.push(Launch {
+            name,
+            pipeline: Rc::clone(&pipeline),
+            tensors,
+            weight,
+            workgroups,
+        });
     }
 
     /// Where `params` lie: the number of the page and the offset in it.
@@ -102,7 +131,11 @@ impl<'g> Pass<'g> {
         if let Some(&place) = self.known.get(params) {
             return place;
         }
-        if self.pages.last().is_none_or(|(_, bytes)| bytes.len() == PARAMS_STRIDE * PARAMS_PER_PAGE) {
+        if self
+            .pages
+            .last()
+            .is_none_or(|(_, bytes)| bytes.len() == PARAMS_STRIDE * PARAMS_PER_PAGE)
+        {
             let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("params"),
                 size: (PARAMS_STRIDE * PARAMS_PER_PAGE) as u64,

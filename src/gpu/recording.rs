@@ -52,9 +52,17 @@ impl Recording {
             mapped_at_creation: false,
         });
         let starts = (0..launches.len()).step_by(UNKNOWN_LAUNCHES);
-        let part = |start| Part { launches: start..launches.len().min(start + UNKNOWN_LAUNCHES), took: None };
+        let part = |start| Part {
+            launches: start..launches.len().min(start + UNKNOWN_LAUNCHES),
+            took: None,
+        };
         let parts = Rc::new(RefCell::new(starts.map(part).collect()));
-        Self { launches, results, staging, parts }
+        Self {
+            launches,
+            results,
+            staging,
+            parts,
+        }
     }
 
     /// The kernels, in the order they run.
@@ -71,11 +79,15 @@ impl Recording {
     pub fn submit<'g>(&self, gpu: &'g Gpu) -> Pending<'g> {
         let parts = self.parts.borrow().clone();
         let mut submissions = Vec::with_capacity(parts.len());
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (index, part) in parts.iter().enumerate() {
             self.encode(&mut encoder, part.launches.clone());
             if index + 1 < parts.len() {
-                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let next = gpu
+                    .device
+                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 submissions.push(gpu.submit(std::mem::replace(&mut encoder, next)));
             }
         }
@@ -86,13 +98,20 @@ impl Recording {
         }
         submissions.push(gpu.submit(encoder));
         let (sender, mapped) = futures::channel::oneshot::channel();
-        self.staging.map_async(wgpu::MapMode::Read, .., move |result| _ = sender.send(result));
+        self.staging
+            .map_async(wgpu::MapMode::Read, .., move |result| {
+                _ = sender.send(result);
+            });
         Pending {
             gpu,
             submissions,
             mapped,
             staging: self.staging.clone(),
-            sizes: self.results.iter().map(|result| result.bytes() as usize).collect(),
+            sizes: self
+                .results
+                .iter()
+                .map(|result| result.bytes() as usize)
+                .collect(),
             parts: Rc::clone(&self.parts),
         }
     }
@@ -104,7 +123,9 @@ impl Recording {
     pub fn profile(&self, gpu: &Gpu, repeats: u32) -> Result<Vec<(&'static str, Duration)>> {
         let mut times = Vec::with_capacity(self.launches.len());
         for (index, launch) in self.launches.iter().enumerate() {
-            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder = gpu
+                .device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             self.encode(&mut encoder, std::iter::repeat_n(index, repeats as usize));
             let submission = gpu.submit(encoder);
             gpu.wait(Some(submission.index))?;
@@ -140,7 +161,8 @@ impl Gpu {
         let at = Instant::now();
         let index = self.queue.submit([encoder.finish()]);
         let (sender, done) = futures::channel::oneshot::channel();
-        self.queue.on_submitted_work_done(move || _ = sender.send(()));
+        self.queue
+            .on_submitted_work_done(move || _ = sender.send(()));
         Submission { index, at, done }
     }
 }
@@ -208,15 +230,24 @@ fn regroup(parts: &[Part], took: &[Duration]) -> Vec<Part> {
         let Range { start, end } = part.launches;
         if took > SUBMIT_TARGET && end - start > 1 {
             let middle = usize::midpoint(start, end);
-            grouped.extend([start..middle, middle..end].map(|launches| Part { launches, took: None }));
+            grouped.extend([start..middle, middle..end].map(|launches| Part {
+                launches,
+                took: None,
+            }));
             continue;
         }
         match grouped.last_mut() {
-            Some(Part { launches, took: Some(before) }) if *before + took <= SUBMIT_TARGET => {
+            Some(Part {
+                launches,
+                took: Some(before),
+            }) if *before + took <= SUBMIT_TARGET => {
                 launches.end = end;
                 *before += took;
             }
-            _ => grouped.push(Part { launches: start..end, took: Some(took) }),
+            _ => grouped.push(Part {
+                launches: start..end,
+                took: Some(took),
+            }),
         }
     }
     grouped
@@ -227,7 +258,10 @@ mod tests {
     use super::*;
 
     fn part(launches: Range<usize>, millis: Option<u64>) -> Part {
-        Part { launches, took: millis.map(Duration::from_millis) }
+        Part {
+            launches,
+            took: millis.map(Duration::from_millis),
+        }
     }
 
     #[test]
@@ -241,17 +275,35 @@ mod tests {
     #[test]
     fn long_parts_are_split_until_they_are_short() {
         let grouped = regroup(&[part(0..8, None)], &[Duration::from_millis(400)]);
-        assert_eq!(grouped.iter().map(|part| part.launches.clone()).collect::<Vec<_>>(), [0..4, 4..8]);
+        assert_eq!(
+            grouped
+                .iter()
+                .map(|part| part.launches.clone())
+                .collect::<Vec<_>>(),
+            [0..4, 4..8]
+        );
         // A single launch cannot be split.
-        assert_eq!(regroup(&[part(0..1, None)], &[Duration::from_millis(400)]).len(), 1);
+        assert_eq!(
+            regroup(&[part(0..1, None)], &[Duration::from_millis(400)]).len(),
+            1
+        );
         // What was measured short stays so, even if one run is slow.
-        assert_eq!(regroup(&[part(0..8, Some(20))], &[Duration::from_millis(400)]).len(), 1);
+        assert_eq!(
+            regroup(&[part(0..8, Some(20))], &[Duration::from_millis(400)]).len(),
+            1
+        );
     }
 
     #[test]
     fn parts_are_joined_only_up_to_the_target() {
         let parts = [part(0..2, None), part(2..4, None), part(4..6, None)];
         let grouped = regroup(&parts, &[60, 50, 40].map(Duration::from_millis));
-        assert_eq!(grouped.iter().map(|part| part.launches.clone()).collect::<Vec<_>>(), [0..2, 2..6]);
+        assert_eq!(
+            grouped
+                .iter()
+                .map(|part| part.launches.clone())
+                .collect::<Vec<_>>(),
+            [0..2, 2..6]
+        );
     }
 }

@@ -12,8 +12,9 @@ use std::rc::Rc;
 use super::Gpu;
 use crate::error::{Error, Result};
 
-const USAGE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+    .union(wgpu::BufferUsages::COPY_SRC)
+    .union(wgpu::BufferUsages::COPY_DST);
 
 /// Spare buffers by size.
 pub(super) struct Pool {
@@ -23,7 +24,10 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(device: &wgpu::Device) -> Rc<Self> {
-        Rc::new(Self { device: device.clone(), spare: RefCell::default() })
+        Rc::new(Self {
+            device: device.clone(),
+            spare: RefCell::default(),
+        })
     }
 
     fn take(&self, bytes: u64) -> wgpu::Buffer {
@@ -35,7 +39,12 @@ impl Pool {
 }
 
 fn create(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage: USAGE, mapped_at_creation: false })
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size,
+        usage: USAGE,
+        mapped_at_creation: false,
+    })
 }
 
 struct Storage {
@@ -48,7 +57,10 @@ impl Drop for Storage {
     fn drop(&mut self) {
         if let Some(pool) = &self.pool {
             let mut spare = pool.spare.borrow_mut();
-            spare.entry(self.buffer.size()).or_default().push(self.buffer.clone());
+            spare
+                .entry(self.buffer.size())
+                .or_default()
+                .push(self.buffer.clone());
         }
     }
 }
@@ -67,7 +79,11 @@ impl Tensor {
     pub fn new(gpu: &Gpu, shape: &[usize]) -> Self {
         let bytes = 4 * shape.iter().product::<usize>() as u64;
         let buffer = create(&gpu.device, bytes.max(4));
-        Self { storage: Rc::new(Storage { buffer, pool: None }), offset: 0, shape: shape.to_vec() }
+        Self {
+            storage: Rc::new(Storage { buffer, pool: None }),
+            offset: 0,
+            shape: shape.to_vec(),
+        }
     }
 
     /// A large tensor that stays; zeros at first.
@@ -79,7 +95,10 @@ impl Tensor {
         let tensor = Self::new(gpu, shape);
         match scope.pop().await {
             None => Ok(tensor),
-            Some(_) => Err(Error::DoesNotFit(format!("the device has no room for {} bytes", tensor.bytes()))),
+            Some(_) => Err(Error::DoesNotFit(format!(
+                "the device has no room for {} bytes",
+                tensor.bytes()
+            ))),
         }
     }
 
@@ -94,31 +113,55 @@ impl Tensor {
     /// Room for a step's result, from the pool; its content is whatever was there.
     pub(super) fn scratch(gpu: &Gpu, shape: &[usize]) -> Self {
         let bytes = 4 * shape.iter().product::<usize>() as u64;
-        let storage = Storage { buffer: gpu.pool.take(bytes), pool: Some(Rc::clone(&gpu.pool)) };
-        Self { storage: Rc::new(storage), offset: 0, shape: shape.to_vec() }
+        let storage = Storage {
+            buffer: gpu.pool.take(bytes),
+            pool: Some(Rc::clone(&gpu.pool)),
+        };
+        Self {
+            storage: Rc::new(storage),
+            offset: 0,
+            shape: shape.to_vec(),
+        }
     }
 
     /// Overwrites the tensor before the next submit.
     #[track_caller]
     pub fn write<T: bytemuck::Pod>(&self, gpu: &Gpu, values: &[T]) {
-        assert!(self.storage.pool.is_none(), "the host writes only to tensors of its own");
+        assert!(
+            self.storage.pool.is_none(),
+            "the host writes only to tensors of its own"
+        );
         let bytes: &[u8] = bytemuck::cast_slice(values);
         assert_eq!(bytes.len() as u64, self.bytes(), "{self:?}");
-        gpu.queue.write_buffer(&self.storage.buffer, self.offset, bytes);
+        gpu.queue
+            .write_buffer(&self.storage.buffer, self.offset, bytes);
     }
 
     /// `shape` at `offset` bytes of this tensor, a multiple of 256.
+    #[must_use]
     #[track_caller]
     pub fn view(&self, offset: usize, shape: &[usize]) -> Self {
-        let view = Self { storage: Rc::clone(&self.storage), offset: self.offset + offset as u64, shape: shape.to_vec() };
-        assert!(offset.is_multiple_of(256) && offset as u64 + view.bytes() <= self.bytes(), "{view:?} of {self:?}");
+        let view = Self {
+            storage: Rc::clone(&self.storage),
+            offset: self.offset + offset as u64,
+            shape: shape.to_vec(),
+        };
+        assert!(
+            offset.is_multiple_of(256) && offset as u64 + view.bytes() <= self.bytes(),
+            "{view:?} of {self:?}"
+        );
         view
     }
 
     /// The same values in another shape.
+    #[must_use]
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Self {
-        let reshaped = Self { storage: Rc::clone(&self.storage), offset: self.offset, shape: shape.to_vec() };
+        let reshaped = Self {
+            storage: Rc::clone(&self.storage),
+            offset: self.offset,
+            shape: shape.to_vec(),
+        };
         assert_eq!(reshaped.bytes(), self.bytes(), "{self:?} as {shape:?}");
         reshaped
     }
@@ -131,7 +174,10 @@ impl Tensor {
     /// The shape of a tensor with `N` dimensions.
     #[track_caller]
     pub fn dims<const N: usize>(&self) -> [usize; N] {
-        self.shape.as_slice().try_into().unwrap_or_else(|_| panic!("{self:?} where {N} dimensions are expected"))
+        self.shape
+            .as_slice()
+            .try_into()
+            .unwrap_or_else(|_| panic!("{self:?} where {N} dimensions are expected"))
     }
 
     /// Bytes of the values.
@@ -147,8 +193,19 @@ impl Tensor {
         })
     }
 
-    pub(super) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, target: &wgpu::Buffer, offset: u64) {
-        encoder.copy_buffer_to_buffer(&self.storage.buffer, self.offset, target, offset, self.bytes());
+    pub(super) fn copy_to(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        target: &wgpu::Buffer,
+        offset: u64,
+    ) {
+        encoder.copy_buffer_to_buffer(
+            &self.storage.buffer,
+            self.offset,
+            target,
+            offset,
+            self.bytes(),
+        );
     }
 }
 

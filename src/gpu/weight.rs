@@ -89,15 +89,35 @@ impl<'g> WeightWriter<'g> {
         }
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let (total, step) = (count * rows, units * unit);
-        let shard = |first_row: usize| gpu.shard(format, columns, total, first_row..total.min(first_row + step));
+        let shard = |first_row: usize| {
+            gpu.shard(
+                format,
+                columns,
+                total,
+                first_row..total.min(first_row + step),
+            )
+        };
         let shards = (0..total).step_by(step).map(shard).collect();
         if scope.pop().await.is_some() {
             let bytes = total * format.row_bytes(columns);
-            return Err(Error::DoesNotFit(format!("the device has no room for a weight of {bytes} bytes")));
+            return Err(Error::DoesNotFit(format!(
+                "the device has no room for a weight of {bytes} bytes"
+            )));
         }
         gpu.check()?;
-        let weight = Weight { format, count, rows, columns, shards };
-        Ok(Self { gpu, weight, next_row: 0, unflushed: 0 })
+        let weight = Weight {
+            format,
+            count,
+            rows,
+            columns,
+            shards,
+        };
+        Ok(Self {
+            gpu,
+            weight,
+            next_row: 0,
+            unflushed: 0,
+        })
     }
 
     /// Appends rows: `values: [rows, columns]`.
@@ -112,7 +132,8 @@ impl<'g> WeightWriter<'g> {
             }
             (self.weight.format.pack)(&wide)
         };
-        self.write_planes(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>()).await
+        self.write_planes(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            .await
     }
 
     /// Appends rows that lie in the file as they shall lie on the device.
@@ -123,9 +144,17 @@ impl<'g> WeightWriter<'g> {
     async fn write_planes(&mut self, planes: &[&[u8]]) -> Result<()> {
         let weight = &self.weight;
         let row_blocks = weight.padded_columns() / weight.format.block;
-        let row_bytes: Vec<_> = weight.format.planes.iter().map(|bytes| bytes * row_blocks).collect();
+        let row_bytes: Vec<_> = weight
+            .format
+            .planes
+            .iter()
+            .map(|bytes| bytes * row_blocks)
+            .collect();
         let rows = planes[0].len() / row_bytes[0];
-        assert!(self.next_row + rows <= weight.count * weight.rows, "more rows than the weight has");
+        assert!(
+            self.next_row + rows <= weight.count * weight.rows,
+            "more rows than the weight has"
+        );
         for shard in &weight.shards {
             let first = self.next_row.max(shard.first_row);
             let end = (self.next_row + rows).min(shard.first_row + shard.rows);
@@ -134,7 +163,11 @@ impl<'g> WeightWriter<'g> {
             }
             for ((plane, buffer), bytes) in planes.iter().zip(&shard.planes).zip(&row_bytes) {
                 let part = &plane[(first - self.next_row) * bytes..(end - self.next_row) * bytes];
-                self.gpu.queue.write_buffer(buffer, ((first - shard.first_row) * bytes) as u64, part);
+                self.gpu.queue.write_buffer(
+                    buffer,
+                    ((first - shard.first_row) * bytes) as u64,
+                    part,
+                );
             }
         }
         self.next_row += rows;
@@ -149,7 +182,11 @@ impl<'g> WeightWriter<'g> {
     /// The complete weight.
     #[track_caller]
     pub fn finish(self) -> Weight {
-        assert_eq!(self.next_row, self.weight.count * self.weight.rows, "rows are missing");
+        assert_eq!(
+            self.next_row,
+            self.weight.count * self.weight.rows,
+            "rows are missing"
+        );
         self.weight
     }
 }
@@ -175,7 +212,8 @@ impl Gpu {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        self.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
+        self.queue
+            .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
         let plane = |bytes: &usize| {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("weight"),
@@ -190,13 +228,22 @@ impl Gpu {
         let entries: Vec<_> = bindings
             .iter()
             .zip(buffers)
-            .map(|(&(binding, _), buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(&(binding, _), buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
             .collect();
         let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(format.name),
             layout: &self.layouts.get(&bindings),
             entries: &entries,
         });
-        Shard { format, group, planes, first_row: rows.start, rows: rows.len() }
+        Shard {
+            format,
+            group,
+            planes,
+            first_row: rows.start,
+            rows: rows.len(),
+        }
     }
 }

@@ -66,7 +66,13 @@ const ALIGNMENT: usize = 64;
 impl Batch {
     /// Tensors for steps of `shape`, for a model with `pairs` pairs of rotary columns.
     pub fn new(gpu: &Gpu, shape: BatchShape, pairs: usize) -> Self {
-        let BatchShape { tokens, sequences, outputs, blocks_per_sequence, block } = shape;
+        let BatchShape {
+            tokens,
+            sequences,
+            outputs,
+            blocks_per_sequence,
+            block,
+        } = shape;
         let shapes = [
             vec![tokens],
             vec![tokens],
@@ -76,15 +82,35 @@ impl Batch {
             vec![outputs],
             vec![tokens, pairs, 2],
         ];
-        let values = |shape: &Vec<usize>| shape.iter().product::<usize>().next_multiple_of(ALIGNMENT);
+        let values =
+            |shape: &Vec<usize>| shape.iter().product::<usize>().next_multiple_of(ALIGNMENT);
         let all = Tensor::new(gpu, &[shapes.iter().map(values).sum()]);
         let mut offset = 0;
-        let [ids, positions, slots, token_sequences, blocks, outputs, rotations] = shapes.map(|shape| {
+        let [
+            ids,
+            positions,
+            slots,
+            token_sequences,
+            blocks,
+            outputs,
+            rotations,
+        ] = shapes.map(|shape| {
             let view = all.view(4 * offset, &shape);
             offset += values(&shape);
             view
         });
-        Self { shape, block, ids, positions, slots, sequences: token_sequences, blocks, outputs, rotations, all }
+        Self {
+            shape,
+            block,
+            ids,
+            positions,
+            slots,
+            sequences: token_sequences,
+            blocks,
+            outputs,
+            rotations,
+            all,
+        }
     }
 
     /// The shape of a step of `spans`.
@@ -101,17 +127,29 @@ impl Batch {
     /// Uploads the tokens of the next step.
     #[track_caller]
     pub fn write(&self, gpu: &Gpu, spans: &[Span], rotary: &Rotary) {
-        let BatchShape { blocks_per_sequence, block, .. } = self.shape;
-        assert_eq!(Self::shape_of(spans, blocks_per_sequence, block), self.shape);
+        let BatchShape {
+            blocks_per_sequence,
+            block,
+            ..
+        } = self.shape;
+        assert_eq!(
+            Self::shape_of(spans, blocks_per_sequence, block),
+            self.shape
+        );
         let mut parts: [Vec<u32>; 7] = Default::default();
         let [ids, positions, slots, sequences, blocks, outputs, rotations] = &mut parts;
         for (sequence, span) in spans.iter().enumerate() {
             let end = span.start + span.tokens.len();
-            assert!(end <= span.blocks.len() * block, "{} blocks for {end} tokens", span.blocks.len());
+            assert!(
+                end <= span.blocks.len() * block,
+                "{} blocks for {end} tokens",
+                span.blocks.len()
+            );
             ids.extend(&span.tokens);
             for position in span.start..end {
                 positions.push(position as u32);
-                slots.push(span.blocks[position / block] * block as u32 + (position % block) as u32);
+                slots
+                    .push(span.blocks[position / block] * block as u32 + (position % block) as u32);
                 sequences.push(sequence as u32);
                 rotations.extend(rotary.rotations(position).flatten().map(f32::to_bits));
             }

@@ -51,8 +51,14 @@ impl QueryProjection {
     /// Queries, and a tensor that holds latent and rotary key from the given column on.
     fn forward(&self, pass: &mut Pass, x: &Tensor) -> (Tensor, Tensor, usize) {
         match self {
-            Self::Full { q_proj, kv_a_proj } => (q_proj.forward(pass, x), kv_a_proj.forward(pass, x), 0),
-            Self::LowRank { qkv_a_proj, q_a_norm, q_b_proj } => {
+            Self::Full { q_proj, kv_a_proj } => {
+                (q_proj.forward(pass, x), kv_a_proj.forward(pass, x), 0)
+            }
+            Self::LowRank {
+                qkv_a_proj,
+                q_a_norm,
+                q_b_proj,
+            } => {
                 let both = qkv_a_proj.forward(pass, x); // [tokens, rank + latent + rope]
                 let low_rank = q_a_norm.forward(pass, &both); // [tokens, rank]
                 let [_, rank] = low_rank.dims();
@@ -64,7 +70,13 @@ impl QueryProjection {
 
 impl LatentAttention {
     /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    pub fn forward(&self, pass: &mut Pass, x: &Tensor, batch: &Batch, cache: &LayerCache) -> Tensor {
+    pub fn forward(
+        &self,
+        pass: &mut Pass,
+        x: &Tensor,
+        batch: &Batch,
+        cache: &LayerCache,
+    ) -> Tensor {
         let [tokens, _] = x.dims();
         let [_, pairs, _] = batch.rotations.dims();
         let [_, width] = cache.latents.dims();
@@ -72,14 +84,31 @@ impl LatentAttention {
 
         let (q, kv, offset) = self.query.forward(pass, x);
         let q = q.reshape(&[tokens, heads, self.nope + 2 * pairs]);
-        let rotary = RopeColumns { offset: self.nope, pairing: Pairing::Interleaved };
+        let rotary = RopeColumns {
+            offset: self.nope,
+            pairing: Pairing::Interleaved,
+        };
         ops::rope(pass, &q, &batch.rotations, rotary);
-        let slices = HeadSlices { inner: self.nope, width };
+        let slices = HeadSlices {
+            inner: self.nope,
+            width,
+        };
         let q = ops::matmul_heads(pass, &q, &self.k_up, slices); // [tokens, heads, width]
 
-        let columns = LatentColumns { offset, rope_start: latent };
+        let columns = LatentColumns {
+            offset,
+            rope_start: latent,
+        };
         let gain = (&self.kv_a_norm.gain, self.kv_a_norm.epsilon);
-        ops::store_latent(pass, &kv, columns, gain, &batch.rotations, &batch.slots, &cache.latents);
+        ops::store_latent(
+            pass,
+            &kv,
+            columns,
+            gain,
+            &batch.rotations,
+            &batch.slots,
+            &cache.latents,
+        );
 
         let keys = Keys {
             cache: &cache.latents,
@@ -92,16 +121,24 @@ impl LatentAttention {
         let count = if tokens <= SPLIT_TOKENS { most } else { 1 };
         let splits = Splits { count, keys: 128 };
         let attended = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
-        let slices = HeadSlices { inner: latent, width: self.v_up.rows };
+        let slices = HeadSlices {
+            inner: latent,
+            width: self.v_up.rows,
+        };
         let values = ops::matmul_heads(pass, &attended, &self.v_up, slices); // [tokens, heads, value]
-        self.o_proj.forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
+        self.o_proj
+            .forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
     }
 
     /// Bytes of weights that a step reads.
     pub fn bytes(&self) -> u64 {
         let projections = match &self.query {
             QueryProjection::Full { q_proj, kv_a_proj } => q_proj.bytes() + kv_a_proj.bytes(),
-            QueryProjection::LowRank { qkv_a_proj, q_b_proj, .. } => qkv_a_proj.bytes() + q_b_proj.bytes(),
+            QueryProjection::LowRank {
+                qkv_a_proj,
+                q_b_proj,
+                ..
+            } => qkv_a_proj.bytes() + q_b_proj.bytes(),
         };
         projections + self.k_up.bytes() + self.v_up.bytes() + self.o_proj.bytes()
     }

@@ -17,14 +17,19 @@ impl Yarn {
     /// DeepSeek's `0.1 * weight * ln(factor) + 1`, which softens attention over a long context.
     #[must_use]
     pub fn magnitude(&self, weight: f64) -> f64 {
-        if self.factor <= 1.0 { 1.0 } else { 0.1 * weight * self.factor.ln() + 1.0 }
+        if self.factor <= 1.0 {
+            1.0
+        } else {
+            0.1 * weight * self.factor.ln() + 1.0
+        }
     }
 
     fn interpolate(&self, frequencies: &mut [f64], theta: f64) {
         let columns = 2.0 * frequencies.len() as f64;
         // The pair that turns `rotations` times over the original context.
         let pair = |rotations: f64| {
-            columns * (self.original_context / (rotations * std::f64::consts::TAU)).ln() / (2.0 * theta.ln())
+            columns * (self.original_context / (rotations * std::f64::consts::TAU)).ln()
+                / (2.0 * theta.ln())
         };
         let low = pair(self.beta_fast).floor().max(0.0);
         // The bound is the last column, not the last pair, in DeepSeek's code too.
@@ -55,7 +60,10 @@ impl Rotary {
         if let Some(yarn) = yarn {
             yarn.interpolate(&mut frequencies, theta);
         }
-        Self { frequencies, magnitude }
+        Self {
+            frequencies,
+            magnitude,
+        }
     }
 
     /// Cosine and sine of each pair's angle at `position`.
@@ -65,7 +73,10 @@ impl Rotary {
     pub fn rotations(&self, position: usize) -> impl Iterator<Item = [f32; 2]> {
         self.frequencies.iter().map(move |frequency| {
             let (sine, cosine) = libm::sincos(position as f64 * frequency);
-            [(cosine * self.magnitude) as f32, (sine * self.magnitude) as f32]
+            [
+                (cosine * self.magnitude) as f32,
+                (sine * self.magnitude) as f32,
+            ]
         })
     }
 }
@@ -77,11 +88,25 @@ mod tests {
     #[test]
     fn yarn_matches_the_published_values() {
         // DeepSeek-V3: 64 columns, base 10000, stretched 40 times from 4096.
-        let yarn = Yarn { factor: 40.0, original_context: 4096.0, beta_fast: 32.0, beta_slow: 1.0 };
+        let yarn = Yarn {
+            factor: 40.0,
+            original_context: 4096.0,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+        };
         let rotary = Rotary::new(64, 10_000.0, Some(&yarn), 1.0);
-        let expected = [(0, 1.0), (10, 5.623_413_252e-2), (11, 3.900_692_657e-2), (16, 5.5e-3), (22, 1.778_279_41e-4)];
+        let expected = [
+            (0, 1.0),
+            (10, 5.623_413_252e-2),
+            (11, 3.900_692_657e-2),
+            (16, 5.5e-3),
+            (22, 1.778_279_41e-4),
+        ];
         for (pair, frequency) in expected {
-            assert!((rotary.frequencies[pair] / frequency - 1.0).abs() < 1e-9, "pair {pair}");
+            assert!(
+                (rotary.frequencies[pair] / frequency - 1.0).abs() < 1e-9,
+                "pair {pair}"
+            );
         }
         assert!((yarn.magnitude(1.0) - 1.368_887_945_4).abs() < 1e-9);
         assert!((yarn.magnitude(0.707) - 1.260_803_777_4).abs() < 1e-9);

@@ -94,7 +94,11 @@ pub(super) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn start(llm: &'a mut Llm, prompt: &Prompt, options: &GenerateOptions) -> Result<Self> {
+    pub(super) fn start(
+        llm: &'a mut Llm,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+    ) -> Result<Self> {
         let stop = StopStrings::new(options.stop.clone())?;
         let request = Request {
             tokens: prompt.tokens.clone(),
@@ -104,7 +108,11 @@ impl<'a> Answer<'a> {
             sampling: options.sampling.clone(),
         };
         let Admission { id, cached_tokens } = llm.engine.add(request.clone())?;
-        let usage = Usage { prompt_tokens: prompt.tokens.len(), cached_tokens, ..Usage::default() };
+        let usage = Usage {
+            prompt_tokens: prompt.tokens.len(),
+            cached_tokens,
+            ..Usage::default()
+        };
         let completion = Completion {
             text: String::new(),
             reasoning: String::new(),
@@ -235,7 +243,10 @@ impl<'a> Answer<'a> {
         let first = self.first_token.unwrap_or(now);
         self.completion.finish_reason = reason;
         self.completion.usage.completion_tokens = self.completion.tokens.len();
-        self.completion.timings = Timings { prefill: first - self.started, decode: now - first };
+        self.completion.timings = Timings {
+            prefill: first - self.started,
+            decode: now - first,
+        };
         self.ready.push_back(Update::Done(self.completion.clone()));
     }
 }

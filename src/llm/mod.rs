@@ -42,7 +42,12 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { device: DeviceOptions::default(), context: None, sequences: 1, quantize: None }
+        Self {
+            device: DeviceOptions::default(),
+            context: None,
+            sequences: 1,
+            quantize: None,
+        }
     }
 }
 
@@ -94,7 +99,15 @@ impl Llm {
         let template = load_template(&checkpoint).await?;
         let generation = load_generation(&checkpoint, &tokenizer).await?;
         let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
-        Ok(Self { source, options, engine, disabled, tokenizer: Arc::new(tokenizer), template, generation })
+        Ok(Self {
+            source,
+            options,
+            engine,
+            disabled,
+            tokenizer: Arc::new(tokenizer),
+            template,
+            generation,
+        })
     }
 
     /// The adapter it runs on.
@@ -119,9 +132,23 @@ impl Llm {
 
     /// The checkpoint's own recommendation, with the given seed.
     pub fn defaults(&self, seed: u64) -> GenerateOptions {
-        let GenerationConfig { temperature, top_p, top_k, repetition_penalty, max_new_tokens, .. } = self.generation;
+        let GenerationConfig {
+            temperature,
+            top_p,
+            top_k,
+            repetition_penalty,
+            max_new_tokens,
+            ..
+        } = self.generation;
         GenerateOptions {
-            sampling: Sampling { temperature, top_k: top_k.unwrap_or(0), top_p, min_p: 0.0, repetition_penalty, seed },
+            sampling: Sampling {
+                temperature,
+                top_k: top_k.unwrap_or(0),
+                top_p,
+                min_p: 0.0,
+                repetition_penalty,
+                seed,
+            },
             max_tokens: max_new_tokens,
             stop: Vec::new(),
         }
@@ -134,7 +161,9 @@ impl Llm {
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
         match &self.template {
             Ok(template) => template.encode(&self.tokenizer, messages, true),
-            Err(Error::NotFound(why)) => Err(Error::NotFound(format!("{why}; --raw works without one"))),
+            Err(Error::NotFound(why)) => {
+                Err(Error::NotFound(format!("{why}; --raw works without one")))
+            }
             Err(error) => Err(Error::Template(error.to_string())),
         }
     }
@@ -149,7 +178,10 @@ impl Llm {
         if tokens.is_empty() {
             return Err(Error::Usage("the prompt is empty".into()));
         }
-        Ok(Prompt { tokens, opens_reasoning: false })
+        Ok(Prompt {
+            tokens,
+            opens_reasoning: false,
+        })
     }
 
     /// Answers a prompt, piece by piece; dropping the stream stops the answer.
@@ -222,8 +254,12 @@ async fn load_engine(
         None => shape.context.min(DEFAULT_CONTEXT),
     };
     let sequences = options.sequences.max(1);
-    let limits =
-        Limits { context, sequences, step_tokens: STEP_TOKENS, cache_tokens: context.saturating_mul(sequences) };
+    let limits = Limits {
+        context,
+        sequences,
+        step_tokens: STEP_TOKENS,
+        cache_tokens: context.saturating_mul(sequences),
+    };
     let (Proven { gpu, disabled }, model) =
         load_model(checkpoint, &options.device, options.quantize, progress).await?;
     Ok((Engine::new(gpu, model, limits).await?, disabled))
@@ -232,8 +268,17 @@ async fn load_engine(
 async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {
     let file = "tokenizer.json";
     let json = checkpoint.text(file).await?;
-    let missing = || Error::NotFound(format!("{}: no such file; a model needs its tokenizer", checkpoint.path(file)));
-    Tokenizer::from_json(&checkpoint.path(file), json.ok_or_else(missing)?.as_bytes(), vocabulary)
+    let missing = || {
+        Error::NotFound(format!(
+            "{}: no such file; a model needs its tokenizer",
+            checkpoint.path(file)
+        ))
+    };
+    Tokenizer::from_json(
+        &checkpoint.path(file),
+        json.ok_or_else(missing)?.as_bytes(),
+        vocabulary,
+    )
 }
 
 /// The template; its faults matter only when a conversation is rendered.
@@ -249,7 +294,10 @@ async fn load_template(checkpoint: &Checkpoint) -> Result<Result<ChatTemplate>> 
 }
 
 /// The checkpoint's recommendation; stop tokens come from config.json where it names none.
-async fn load_generation(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<GenerationConfig> {
+async fn load_generation(
+    checkpoint: &Checkpoint,
+    tokenizer: &Tokenizer,
+) -> Result<GenerationConfig> {
     let file = "generation_config.json";
     let mut generation = match checkpoint.text(file).await? {
         None => GenerationConfig::default(),
@@ -257,9 +305,20 @@ async fn load_generation(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Resu
     };
     if generation.eos_token_ids.is_empty() {
         let ids = checkpoint.config()["eos_token_id"].clone();
-        let ids = if ids.is_array() { ids } else { serde_json::json!([ids]) };
-        let ids = ids.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
-        generation.eos_token_ids = ids.filter(|&id| id < tokenizer.vocabulary() as u64).map(|id| id as u32).collect();
+        let ids = if ids.is_array() {
+            ids
+        } else {
+            serde_json::json!([ids])
+        };
+        let ids = ids
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(serde_json::Value::as_u64);
+        generation.eos_token_ids = ids
+            .filter(|&id| id < tokenizer.vocabulary() as u64)
+            .map(|id| id as u32)
+            .collect();
     }
     Ok(generation)
 }

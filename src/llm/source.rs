@@ -7,7 +7,14 @@ use crate::error::{Error, Result};
 
 macro_rules! demo_file {
     ($name:literal) => {
-        ($name, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo-model/", $name)))
+        (
+            $name,
+            include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/examples/demo-model/",
+                $name
+            )),
+        )
     };
 }
 
@@ -26,10 +33,14 @@ static DEMO_FILES: [(&str, &[u8]); 5] = [
 /// [`Error::NotFound`] if there is no such folder, [`Error::Unsupported`] for GGUF files.
 pub fn open_source(model: &str) -> Result<Rc<dyn Source>> {
     if model == "demo" {
-        return Ok(Rc::new(Embedded { name: "demo", files: &DEMO_FILES }));
+        return Ok(Rc::new(Embedded {
+            name: "demo",
+            files: &DEMO_FILES,
+        }));
     }
     if model.to_lowercase().ends_with(".gguf") {
-        let what = "GGUF files are not supported; a folder with config.json and safetensors files is";
+        let what =
+            "GGUF files are not supported; a folder with config.json and safetensors files is";
         return Err(Error::unsupported(model, what));
     }
     Ok(Rc::new(Folder::open(model)?))

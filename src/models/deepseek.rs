@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, Scope};
 use crate::error::Result;
 use crate::gpu::{Pass, Tensor, Weight, WeightWriter};
 use crate::layers::{
-    Batch, LatentAttention, LayerCache, Linear, Mlp, MixtureOfExperts, QueryProjection, RmsNorm,
+    Batch, LatentAttention, LayerCache, Linear, MixtureOfExperts, Mlp, QueryProjection, RmsNorm,
 };
 use crate::ops::{self, Routes};
 
@@ -71,7 +71,12 @@ impl Model for DeepSeek {
         let mut normed = self.layers[0].input_norm.forward(pass, &x);
         // Adding to the residual stream and normalising it is one launch, so each layer ends in the norm
         // that the next one starts with.
-        let next_norms = self.layers.iter().skip(1).map(|layer| &layer.input_norm).chain([&self.norm]);
+        let next_norms = self
+            .layers
+            .iter()
+            .skip(1)
+            .map(|layer| &layer.input_norm)
+            .chain([&self.norm]);
         for ((layer, cache), next_norm) in self.layers.iter().zip(caches).zip(next_norms) {
             let attended = layer.attention.forward(pass, &normed, batch, cache); // [tokens, hidden]
             (x, normed) = layer.post_attention_norm.add_forward(pass, &x, &attended);
@@ -82,7 +87,10 @@ impl Model for DeepSeek {
         if batch.shape.outputs != batch.shape.tokens {
             normed = ops::gather(pass, &normed, &batch.outputs); // [outputs, hidden]
         }
-        Forward { scores: self.lm_head.forward(pass, &normed), routes }
+        Forward {
+            scores: self.lm_head.forward(pass, &normed),
+            routes,
+        }
     }
 }
 
@@ -114,13 +122,21 @@ pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<
             let scope = model.enter("layers").enter(layer);
             layers.push(load_layer(loader, &config, &scope, config.is_mixture(layer)).await?);
         }
-        let norm = loader.norm(&model, "norm", config.hidden_size, config.rms_norm_eps).await?;
+        let norm = loader
+            .norm(&model, "norm", config.hidden_size, config.rms_norm_eps)
+            .await?;
         let lm_head = if config.tie_word_embeddings {
             loader.linear(&model, "embed_tokens", table).await?
         } else {
             loader.linear(&root, "lm_head", table).await?
         };
-        Ok(Box::new(DeepSeek { shape: model_shape(&config), embed_tokens, layers, norm, lm_head }) as Box<dyn Model>)
+        Ok(Box::new(DeepSeek {
+            shape: model_shape(&config),
+            embed_tokens,
+            layers,
+            norm,
+            lm_head,
+        }) as Box<dyn Model>)
     })
 }
 
@@ -133,9 +149,13 @@ async fn load_layer(
     let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
     let mlp = scope.enter("mlp");
     Ok(DecoderLayer {
-        input_norm: loader.norm(scope, "input_layernorm", hidden, epsilon).await?,
+        input_norm: loader
+            .norm(scope, "input_layernorm", hidden, epsilon)
+            .await?,
         attention: load_attention(loader, config, &scope.enter("self_attn")).await?,
-        post_attention_norm: loader.norm(scope, "post_attention_layernorm", hidden, epsilon).await?,
+        post_attention_norm: loader
+            .norm(scope, "post_attention_layernorm", hidden, epsilon)
+            .await?,
         feed_forward: match &config.experts {
             Some(experts) if mixture => {
                 FeedForward::Mixture(load_experts(loader, experts, hidden, &mlp).await?)
@@ -161,25 +181,38 @@ async fn load_attention(
     let query = match config.q_lora_rank {
         None => QueryProjection::Full {
             q_proj: loader.linear(scope, "q_proj", [queries, hidden]).await?,
-            kv_a_proj: loader.linear(scope, "kv_a_proj_with_mqa", [keys, hidden]).await?,
+            kv_a_proj: loader
+                .linear(scope, "kv_a_proj_with_mqa", [keys, hidden])
+                .await?,
         },
         Some(rank) => {
             let parts = [("q_a_proj", rank), ("kv_a_proj_with_mqa", keys)];
             QueryProjection::LowRank {
                 qkv_a_proj: loader.joined(scope, &parts, hidden).await?,
-                q_a_norm: loader.norm(scope, "q_a_layernorm", rank, LATENT_NORM_EPSILON).await?,
+                q_a_norm: loader
+                    .norm(scope, "q_a_layernorm", rank, LATENT_NORM_EPSILON)
+                    .await?,
                 q_b_proj: loader.linear(scope, "q_b_proj", [queries, rank]).await?,
             }
         }
     };
-    let kv_a_norm = loader.norm(scope, "kv_a_layernorm", config.kv_lora_rank, LATENT_NORM_EPSILON).await?;
+    let kv_a_norm = loader
+        .norm(
+            scope,
+            "kv_a_layernorm",
+            config.kv_lora_rank,
+            LATENT_NORM_EPSILON,
+        )
+        .await?;
     let (k_up, v_up) = load_up_projections(loader, config, scope).await?;
     Ok(LatentAttention {
         query,
         kv_a_norm,
         k_up,
         v_up,
-        o_proj: loader.linear(scope, "o_proj", [hidden, heads * config.v_head_dim]).await?,
+        o_proj: loader
+            .linear(scope, "o_proj", [hidden, heads * config.v_head_dim])
+            .await?,
         nope: config.qk_nope_head_dim,
         softmax_scale: config.softmax_scale as f32,
     })
@@ -191,9 +224,15 @@ async fn load_up_projections(
     config: &Config,
     scope: &Scope<'_>,
 ) -> Result<(Weight, Weight)> {
-    let (heads, latent, stride) = (config.num_attention_heads, config.kv_lora_rank, latent_stride(config));
+    let (heads, latent, stride) = (
+        config.num_attention_heads,
+        config.kv_lora_rank,
+        latent_stride(config),
+    );
     let (nope, value) = (config.qk_nope_head_dim, config.v_head_dim);
-    let kv_b_proj = scope.enter("kv_b_proj").tensor("weight", &[heads * (nope + value), latent])?;
+    let kv_b_proj = scope
+        .enter("kv_b_proj")
+        .tensor("weight", &[heads * (nope + value), latent])?;
     // Not quantised: they are small, and every score and every value goes through them.
     let format = stored_format(&[Rows::all(kv_b_proj)]);
     let mut k_up = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
@@ -208,7 +247,9 @@ async fn load_up_projections(
             }
         }
         k_up.write(&transposed).await?;
-        let values = kv_b_proj.read_rows(first + nope..first + nope + value).await?; // [value, latent]
+        let values = kv_b_proj
+            .read_rows(first + nope..first + nope + value)
+            .await?; // [value, latent]
         let mut padded = vec![0.0; value * stride];
         for (padded, row) in padded.chunks_mut(stride).zip(values.chunks(latent)) {
             padded[..latent].copy_from_slice(row);
@@ -230,37 +271,67 @@ async fn load_experts(
     let gate_scope = scope.enter("gate");
     let gate = gate_scope.tensor("weight", &[routed, hidden])?;
     // The router is not quantised: a small error in its scores changes experts.
-    let gate = Linear { weight: loader.stack(1, vec![Rows::all(gate)], hidden, None).await? };
+    let gate = Linear {
+        weight: loader.stack(1, vec![Rows::all(gate)], hidden, None).await?,
+    };
     let bias = if experts.has_correction_bias {
-        loader.vector(&gate_scope, "e_score_correction_bias", routed).await?
+        loader
+            .vector(&gate_scope, "e_score_correction_bias", routed)
+            .await?
     } else {
         Tensor::new(loader.gpu, &[routed])
     };
 
+    let (gate_up, down_proj) = expert_rows(experts, hidden, scope)?;
+    Ok(MixtureOfExperts {
+        gate,
+        bias,
+        rule: experts.rule,
+        gate_up: loader
+            .stack(routed + shared, gate_up, hidden, loader.quantize)
+            .await?,
+        down_proj: loader
+            .stack(routed + shared, down_proj, width, loader.quantize)
+            .await?,
+    })
+}
+
+/// The rows of all experts' gate and up projections, and of their down projections, shared experts last.
+fn expert_rows<'c>(
+    experts: &Experts,
+    hidden: usize,
+    scope: &Scope<'c>,
+) -> Result<(Vec<Rows<'c>>, Vec<Rows<'c>>)> {
+    let (routed, shared) = (experts.n_routed_experts, experts.rule.shared_experts);
+    let width = experts.moe_intermediate_size;
     let mut gate_up = Vec::new();
     let mut down_proj = Vec::new();
     for expert in 0..routed {
         let scope = scope.enter("experts").enter(expert);
         for name in ["gate_proj", "up_proj"] {
-            gate_up.push(Rows::all(scope.enter(name).tensor("weight", &[width, hidden])?));
+            gate_up.push(Rows::all(
+                scope.enter(name).tensor("weight", &[width, hidden])?,
+            ));
         }
-        down_proj.push(Rows::all(scope.enter("down_proj").tensor("weight", &[hidden, width])?));
+        down_proj.push(Rows::all(
+            scope
+                .enter("down_proj")
+                .tensor("weight", &[hidden, width])?,
+        ));
     }
     for expert in 0..shared {
         let scope = scope.enter("shared_experts");
         let part = expert * width..(expert + 1) * width;
         for name in ["gate_proj", "up_proj"] {
-            let tensor = scope.enter(name).tensor("weight", &[shared * width, hidden])?;
+            let tensor = scope
+                .enter(name)
+                .tensor("weight", &[shared * width, hidden])?;
             gate_up.push(Rows::some(tensor, part.clone()));
         }
-        let tensor = scope.enter("down_proj").tensor("weight", &[hidden, shared * width])?;
+        let tensor = scope
+            .enter("down_proj")
+            .tensor("weight", &[hidden, shared * width])?;
         down_proj.push(Rows::columns(tensor, part));
     }
-    Ok(MixtureOfExperts {
-        gate,
-        bias,
-        rule: experts.rule,
-        gate_up: loader.stack(routed + shared, gate_up, hidden, loader.quantize).await?,
-        down_proj: loader.stack(routed + shared, down_proj, width, loader.quantize).await?,
-    })
+    Ok((gate_up, down_proj))
 }

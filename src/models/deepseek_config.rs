@@ -63,9 +63,11 @@ impl Config {
         let all_dim = mscale(|scaling| scaling.mscale_all_dim);
         let magnitude = match (mscale(|scaling| scaling.mscale), all_dim) {
             (Some(mscale), Some(all_dim)) => mscale / all_dim,
-            _ => rope.scaling.as_ref().and_then(|scaling| scaling.attention_factor).unwrap_or_else(|| {
-                yarn.map_or(1.0, |yarn| yarn.magnitude(1.0))
-            }),
+            _ => rope
+                .scaling
+                .as_ref()
+                .and_then(|scaling| scaling.attention_factor)
+                .unwrap_or_else(|| yarn.map_or(1.0, |yarn| yarn.magnitude(1.0))),
         };
         let width = (qk_nope_head_dim + qk_rope_head_dim) as f64;
         let config = Self {
@@ -75,8 +77,8 @@ impl Config {
             num_hidden_layers: sized(&fields, "num_hidden_layers", 4096)?,
             num_attention_heads: sized(&fields, "num_attention_heads", 4096)?,
             q_lora_rank: fields.optional_usize("q_lora_rank")?,
-            // One lane owns four columns of the latent, and a workgroup has 256 lanes.
-            kv_lora_rank: sized(&fields, "kv_lora_rank", 1024)?,
+            // As many as attention's workgroup memory holds the keys of.
+            kv_lora_rank: sized(&fields, "kv_lora_rank", 680)?,
             qk_nope_head_dim,
             qk_rope_head_dim,
             v_head_dim: size("v_head_dim")?,
@@ -91,7 +93,10 @@ impl Config {
             return Err(fields.damaged("q_lora_rank", "is 0"));
         }
         if !qk_rope_head_dim.is_multiple_of(2) {
-            return Err(fields.damaged("qk_rope_head_dim", "is odd, but rotary columns come in pairs"));
+            return Err(fields.damaged(
+                "qk_rope_head_dim",
+                "is odd, but rotary columns come in pairs",
+            ));
         }
         Ok(config)
     }
@@ -106,12 +111,21 @@ impl Config {
 
 impl Experts {
     fn new(fields: &Fields) -> Result<Option<Self>> {
-        let Some(n_routed_experts) = fields.optional_usize("n_routed_experts")? else { return Ok(None) };
+        let Some(n_routed_experts) = fields.optional_usize("n_routed_experts")? else {
+            return Ok(None);
+        };
         if !(1..=512).contains(&n_routed_experts) {
-            return Err(fields.unsupported("n_routed_experts", &format!("is {n_routed_experts}; 1 to 512 are supported")));
+            return Err(fields.unsupported(
+                "n_routed_experts",
+                &format!("is {n_routed_experts}; 1 to 512 are supported"),
+            ));
         }
         let v3 = fields.str("model_type")? == "deepseek_v3";
-        let (method, scoring) = if v3 { ("noaux_tc", "sigmoid") } else { ("greedy", "softmax") };
+        let (method, scoring) = if v3 {
+            ("noaux_tc", "sigmoid")
+        } else {
+            ("greedy", "softmax")
+        };
         let method = fields.str_or("topk_method", method)?;
         let scoring = match fields.str_or("scoring_func", scoring)? {
             "softmax" => Scoring::Softmax,
@@ -124,7 +138,11 @@ impl Experts {
             "noaux_tc" => (true, GroupScore::BestTwo),
             other => return Err(fields.unsupported("topk_method", &format!("is {other:?}"))),
         };
-        let group_count = |name| fields.optional_usize(name).map(|count| if grouped { count.unwrap_or(1) } else { 1 });
+        let group_count = |name| {
+            fields
+                .optional_usize(name)
+                .map(|count| if grouped { count.unwrap_or(1) } else { 1 })
+        };
         let normalise = fields.bool_or("norm_topk_prob", v3)?;
         let scale = fields.f64_or("routed_scaling_factor", 1.0)?;
         let rule = RoutingRule {
@@ -151,12 +169,24 @@ impl Experts {
 }
 
 fn check_groups(fields: &Fields, experts: usize, rule: &RoutingRule) -> Result<()> {
-    let RoutingRule { groups, groups_kept, experts_per_token, shared_experts, .. } = *rule;
+    let RoutingRule {
+        groups,
+        groups_kept,
+        experts_per_token,
+        shared_experts,
+        ..
+    } = *rule;
     if groups == 0 || groups > 64 || !experts.is_multiple_of(groups) {
-        return Err(fields.damaged("n_group", &format!("is {groups}, which does not divide {experts} experts")));
+        return Err(fields.damaged(
+            "n_group",
+            &format!("is {groups}, which does not divide {experts} experts"),
+        ));
     }
     if groups_kept == 0 || groups_kept > groups {
-        return Err(fields.damaged("topk_group", &format!("is {groups_kept} of {groups} groups")));
+        return Err(fields.damaged(
+            "topk_group",
+            &format!("is {groups_kept} of {groups} groups"),
+        ));
     }
     let eligible = experts / groups * groups_kept;
     if experts_per_token > eligible {
@@ -164,21 +194,30 @@ fn check_groups(fields: &Fields, experts: usize, rule: &RoutingRule) -> Result<(
         return Err(fields.damaged("num_experts_per_tok", &what));
     }
     if shared_experts > 64 {
-        return Err(fields.unsupported("n_shared_experts", &format!("is {shared_experts}; up to 64 are supported")));
+        return Err(fields.unsupported(
+            "n_shared_experts",
+            &format!("is {shared_experts}; up to 64 are supported"),
+        ));
     }
     Ok(())
 }
 
 fn refuse_unsupported(fields: &Fields) -> Result<()> {
     if fields.object("quantization_config")?.is_some() {
-        return Err(fields.unsupported("quantization_config", "is set: quantised checkpoints are not supported"));
+        return Err(fields.unsupported(
+            "quantization_config",
+            "is set: quantised checkpoints are not supported",
+        ));
     }
     if fields.bool_or("attention_bias", false)? {
         return Err(fields.unsupported("attention_bias", "is true; attention has no biases here"));
     }
     match fields.str_or("hidden_act", "silu")? {
         "silu" => Ok(()),
-        other => Err(fields.unsupported("hidden_act", &format!("is {other:?}; only silu is supported"))),
+        other => Err(fields.unsupported(
+            "hidden_act",
+            &format!("is {other:?}; only silu is supported"),
+        )),
     }
 }
 
@@ -186,7 +225,9 @@ fn refuse_unsupported(fields: &Fields) -> Result<()> {
 fn sized(fields: &Fields, name: &str, most: usize) -> Result<usize> {
     match fields.usize(name)? {
         0 => Err(fields.damaged(name, "is 0")),
-        size if size > most => Err(fields.unsupported(name, &format!("is {size}; up to {most} are supported"))),
+        size if size > most => {
+            Err(fields.unsupported(name, &format!("is {size}; up to {most} are supported")))
+        }
         size => Ok(size),
     }
 }

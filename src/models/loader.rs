@@ -46,17 +46,29 @@ pub struct Rows<'c> {
 impl<'c> Rows<'c> {
     /// All of `tensor`.
     pub fn all(tensor: StoredTensor<'c>) -> Self {
-        Self { tensor, rows: 0..tensor.rows(), columns: 0..tensor.columns() }
+        Self {
+            tensor,
+            rows: 0..tensor.rows(),
+            columns: 0..tensor.columns(),
+        }
     }
 
     /// Some rows of `tensor`.
     pub fn some(tensor: StoredTensor<'c>, rows: Range<usize>) -> Self {
-        Self { tensor, rows, columns: 0..tensor.columns() }
+        Self {
+            tensor,
+            rows,
+            columns: 0..tensor.columns(),
+        }
     }
 
     /// Some columns of all rows of `tensor`.
     pub fn columns(tensor: StoredTensor<'c>, columns: Range<usize>) -> Self {
-        Self { tensor, rows: 0..tensor.rows(), columns }
+        Self {
+            tensor,
+            rows: 0..tensor.rows(),
+            columns,
+        }
     }
 }
 
@@ -68,7 +80,13 @@ impl<'a> Loader<'a> {
         quantize: Option<&'static Format>,
         progress: &'a dyn Fn(Progress),
     ) -> Self {
-        Self { gpu, checkpoint, quantize, progress, loaded: Cell::new(0) }
+        Self {
+            gpu,
+            checkpoint,
+            quantize,
+            progress,
+            loaded: Cell::new(0),
+        }
     }
 
     /// A vector of f32: gains and biases.
@@ -80,21 +98,46 @@ impl<'a> Loader<'a> {
     }
 
     /// A norm called `name`.
-    pub async fn norm(&self, scope: &Scope<'_>, name: &str, width: usize, epsilon: f64) -> Result<RmsNorm> {
+    pub async fn norm(
+        &self,
+        scope: &Scope<'_>,
+        name: &str,
+        width: usize,
+        epsilon: f64,
+    ) -> Result<RmsNorm> {
         let gain = self.vector(&scope.enter(name), "weight", width).await?;
-        Ok(RmsNorm { gain, epsilon: epsilon as f32 })
+        Ok(RmsNorm {
+            gain,
+            epsilon: epsilon as f32,
+        })
     }
 
     /// The projection called `name`.
-    pub async fn linear(&self, scope: &Scope<'_>, name: &str, [outer, inner]: [usize; 2]) -> Result<Linear> {
+    pub async fn linear(
+        &self,
+        scope: &Scope<'_>,
+        name: &str,
+        [outer, inner]: [usize; 2],
+    ) -> Result<Linear> {
         self.joined(scope, &[(name, outer)], inner).await
     }
 
     /// Several projections of the same input, one above the other.
-    pub async fn joined(&self, scope: &Scope<'_>, parts: &[(&str, usize)], inner: usize) -> Result<Linear> {
-        let rows = |&(name, outer): &(&str, usize)| Ok(Rows::all(scope.enter(name).tensor("weight", &[outer, inner])?));
+    pub async fn joined(
+        &self,
+        scope: &Scope<'_>,
+        parts: &[(&str, usize)],
+        inner: usize,
+    ) -> Result<Linear> {
+        let rows = |&(name, outer): &(&str, usize)| {
+            Ok(Rows::all(
+                scope.enter(name).tensor("weight", &[outer, inner])?,
+            ))
+        };
         let parts = parts.iter().map(rows).collect::<Result<Vec<_>>>()?;
-        Ok(Linear { weight: self.stack(1, parts, inner, self.quantize).await? })
+        Ok(Linear {
+            weight: self.stack(1, parts, inner, self.quantize).await?,
+        })
     }
 
     /// A gated feed-forward network.
@@ -102,7 +145,9 @@ impl<'a> Loader<'a> {
         let parts = [("gate_proj", intermediate), ("up_proj", intermediate)];
         Ok(Mlp {
             gate_up: self.joined(scope, &parts, hidden).await?,
-            down_proj: self.linear(scope, "down_proj", [hidden, intermediate]).await?,
+            down_proj: self
+                .linear(scope, "down_proj", [hidden, intermediate])
+                .await?,
         })
     }
 
@@ -116,7 +161,8 @@ impl<'a> Loader<'a> {
     ) -> Result<Weight> {
         let total: usize = parts.iter().map(|part| part.rows.len()).sum();
         let format = format.unwrap_or_else(|| stored_format(&parts));
-        let mut writer = WeightWriter::new(self.gpu, format, [count, total / count, columns]).await?;
+        let mut writer =
+            WeightWriter::new(self.gpu, format, [count, total / count, columns]).await?;
         for part in &parts {
             self.copy(&mut writer, part, format, columns).await?;
         }
@@ -132,14 +178,17 @@ impl<'a> Loader<'a> {
     ) -> Result<()> {
         let tensor = &part.tensor;
         let whole = part.columns.len() == tensor.columns();
-        let as_stored = whole && format.stored == Some(tensor.dtype) && format.padded(columns) == columns;
+        let as_stored =
+            whole && format.stored == Some(tensor.dtype) && format.padded(columns) == columns;
         let step = (SLAB / tensor.columns()).max(1);
         for first in part.rows.clone().step_by(step) {
             let rows = first..part.rows.end.min(first + step);
             let share = rows.len() as u64 * (part.columns.len() as u64) * tensor.bytes()
                 / (tensor.rows() * tensor.columns()) as u64;
             if as_stored {
-                writer.write_stored(&tensor.read_row_bytes(rows).await?).await?;
+                writer
+                    .write_stored(&tensor.read_row_bytes(rows).await?)
+                    .await?;
             } else {
                 let mut values = tensor.read_rows(rows).await?;
                 if !whole {
@@ -156,13 +205,20 @@ impl<'a> Loader<'a> {
     /// Adds `bytes` to what is loaded, and tells.
     pub fn advance(&self, bytes: u64) {
         self.loaded.set(self.loaded.get() + bytes);
-        (self.progress)(Progress { loaded: self.loaded.get(), total: self.checkpoint.bytes() });
+        (self.progress)(Progress {
+            loaded: self.loaded.get(),
+            total: self.checkpoint.bytes(),
+        });
     }
 }
 
 /// The format that keeps `parts` as they are; f32 where they differ.
 pub(super) fn stored_format(parts: &[Rows]) -> &'static Format {
-    let of = |dtype: Dtype| formats::ALL.into_iter().find(|format| format.stored == Some(dtype));
+    let of = |dtype: Dtype| {
+        formats::ALL
+            .into_iter()
+            .find(|format| format.stored == Some(dtype))
+    };
     let first = parts.first().map(|part| part.tensor.dtype);
     let same = parts.iter().all(|part| Some(part.tensor.dtype) == first);
     first.filter(|_| same).and_then(of).unwrap_or(&formats::F32)

@@ -52,6 +52,9 @@ pub trait Model {
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward;
 }
 
+/// Reads an architecture's weights.
+pub type Load = for<'a> fn(&'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>>;
+
 /// How an architecture is loaded.
 pub struct Architecture {
     /// `model_type` in config.json.
@@ -59,13 +62,21 @@ pub struct Architecture {
     /// Reads the sizes, from config.json alone.
     pub shape: fn(&Checkpoint) -> Result<ModelShape>,
     /// Reads the weights.
-    pub load: for<'a> fn(&'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>>,
+    pub load: Load,
 }
 
 /// Every architecture.
 pub static ARCHITECTURES: [Architecture; 2] = [
-    Architecture { model_type: "deepseek_v3", shape: deepseek::shape, load: deepseek::load },
-    Architecture { model_type: "deepseek_v2", shape: deepseek::shape, load: deepseek::load },
+    Architecture {
+        model_type: "deepseek_v3",
+        shape: deepseek::shape,
+        load: deepseek::load,
+    },
+    Architecture {
+        model_type: "deepseek_v2",
+        shape: deepseek::shape,
+        load: deepseek::load,
+    },
 ];
 
 /// The architecture that a checkpoint asks for.
@@ -75,12 +86,20 @@ pub static ARCHITECTURES: [Architecture; 2] = [
 pub fn architecture(checkpoint: &Checkpoint) -> Result<&'static Architecture> {
     let fields = checkpoint.fields()?;
     let wanted = fields.str("model_type")?;
-    let found = ARCHITECTURES.iter().find(|architecture| architecture.model_type == wanted);
+    let found = ARCHITECTURES
+        .iter()
+        .find(|architecture| architecture.model_type == wanted);
     found.ok_or_else(|| {
-        let known: Vec<_> = ARCHITECTURES.iter().map(|architecture| architecture.model_type).collect();
+        let known: Vec<_> = ARCHITECTURES
+            .iter()
+            .map(|architecture| architecture.model_type)
+            .collect();
         Error::unsupported(
             fields.file.clone(),
-            format!("model_type {wanted:?} is not supported; there is {}", known.join(", ")),
+            format!(
+                "model_type {wanted:?} is not supported; there is {}",
+                known.join(", ")
+            ),
         )
     })
 }

@@ -31,7 +31,10 @@ pub fn add_rms_norm(
     pass.dispatch(Dispatch {
         kernel: kernel!("add_rms_norm"),
         constants: &[("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers))],
-        params: Params { width: width as u32, epsilon },
+        params: Params {
+            width: width as u32,
+            epsilon,
+        },
         inputs: &[x, update, gain],
         weight: None,
         outputs: &[&sum, &y],

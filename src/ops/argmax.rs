@@ -23,7 +23,9 @@ pub fn argmax(pass: &mut Pass, scores: &Tensor) -> Tensor {
     pass.dispatch(Dispatch {
         kernel: kernel!("argmax"),
         constants: &[("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers))],
-        params: Params { width: width as u32 },
+        params: Params {
+            width: width as u32,
+        },
         inputs: &[scores],
         weight: None,
         outputs: &[&y],

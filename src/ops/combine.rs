@@ -22,7 +22,10 @@ pub fn combine(pass: &mut Pass, x: &Tensor, weights: &Tensor) -> Tensor {
     pass.dispatch(Dispatch {
         kernel: kernel!("combine"),
         constants: &[],
-        params: Params { slots: slots as u32, width: width as u32 },
+        params: Params {
+            slots: slots as u32,
+            width: width as u32,
+        },
         inputs: &[x, weights],
         weight: None,
         outputs: &[&y],

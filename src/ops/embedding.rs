@@ -20,7 +20,9 @@ pub fn embedding(pass: &mut Pass, ids: &Tensor, weight: &Weight) -> Tensor {
         pass.dispatch(Dispatch {
             kernel: kernel!("embedding"),
             constants: &[],
-            params: Params { width: weight.columns as u32 },
+            params: Params {
+                width: weight.columns as u32,
+            },
             inputs: &[ids],
             weight: Some(shard),
             outputs: &[&y],

@@ -29,7 +29,10 @@ pub fn expert_gate_up(pass: &mut Pass, x: &Tensor, weight: &Weight, routes: &Rou
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_gate_up"),
             constants: &dot_lanes(tiers),
-            params: Params { slots: slots as u32, width: width as u32 },
+            params: Params {
+                slots: slots as u32,
+                width: width as u32,
+            },
             inputs: &[&x, &routes.choices],
             weight: Some(shard),
             outputs: &[&y],

@@ -21,7 +21,10 @@ pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weight: &Weight, groups: &Grou
     let repeat = match *x.shape() {
         [rows, inner] if rows == tokens && inner == weight.columns => slots,
         [rows, each, inner] if [rows, each] == [tokens, slots] && inner == weight.columns => 1,
-        _ => panic!("{x:?} for {tokens} tokens in {slots} slots of {} columns", weight.columns),
+        _ => panic!(
+            "{x:?} for {tokens} tokens in {slots} slots of {} columns",
+            weight.columns
+        ),
     };
     let [max_tiles, _] = groups.tiles.dims();
 
@@ -32,7 +35,10 @@ pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weight: &Weight, groups: &Grou
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_matmul"),
             constants: &[("WORKGROUP_SIZE", lanes as u32)],
-            params: Params { repeat: repeat as u32, outer: weight.rows as u32 },
+            params: Params {
+                repeat: repeat as u32,
+                outer: weight.rows as u32,
+            },
             inputs: &[&x, &groups.entries, &groups.tiles],
             weight: Some(shard),
             outputs: &[&y],

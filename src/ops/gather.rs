@@ -20,7 +20,9 @@ pub fn gather(pass: &mut Pass, x: &Tensor, rows: &Tensor) -> Tensor {
     pass.dispatch(Dispatch {
         kernel: kernel!("gather"),
         constants: &[],
-        params: Params { width: width as u32 },
+        params: Params {
+            width: width as u32,
+        },
         inputs: &[x, rows],
         weight: None,
         outputs: &[&y],

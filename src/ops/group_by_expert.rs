@@ -28,7 +28,10 @@ pub struct Groups {
 #[track_caller]
 pub fn group_by_expert(pass: &mut Pass, choices: &Tensor, experts: usize) -> Groups {
     let [tokens, slots] = choices.dims();
-    assert!(experts <= 576, "{experts} experts are more than the kernel can count");
+    assert!(
+        experts <= 576,
+        "{experts} experts are more than the kernel can count"
+    );
     let max_tiles = experts.min(tokens * slots) + tokens * slots / TILE;
     let entries = pass.tensor(&[tokens, slots]);
     let tiles = pass.tensor(&[max_tiles, 4]);

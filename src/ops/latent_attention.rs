@@ -1,7 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::merge_splits;
-use crate::gpu::{Dispatch, Pass, Tensor};
+use crate::gpu::{Dispatch, Pass, Tensor, Tiers};
 use crate::kernel;
 
 #[repr(C)]
@@ -60,17 +60,24 @@ pub fn latent_attention(
     assert_eq!(keys.cache.dims::<2>()[1], width);
     assert_eq!(keys.positions.dims(), [tokens]);
     assert_eq!(keys.sequences.dims(), [tokens]);
-    assert!(latent.is_multiple_of(4) && width.is_multiple_of(4), "{latent} of {width} columns");
+    assert!(
+        latent.is_multiple_of(4) && width.is_multiple_of(4),
+        "{latent} of {width} columns"
+    );
     // A lane has 96 bytes of workgroup memory, of which every device has 16 KiB.
     assert!((4..=680).contains(&latent), "a latent of {latent} columns");
 
-    let tiers = pass.gpu.tiers;
-    // A barrier costs software adapters more than the exchange of registers within a subgroup.
-    let chunks = |columns: usize| if columns.is_multiple_of(8) { columns / 8 } else { usize::MAX };
-    let small = tiers.software && tiers.subgroup_size == 8 && chunks(latent) <= 8 && chunks(width) <= 12;
+    let small = fits_a_subgroup(pass.gpu.tiers, latent, width);
     let unit = if small { 8 } else { 4 };
-    let kernel = if small { kernel!("latent_attention_subgroup") } else { kernel!("latent_attention") };
-    let constants = [("BLOCK", keys.block as u32), ("WORKGROUP_SIZE", latent as u32 / 4)];
+    let kernel = if small {
+        kernel!("latent_attention_subgroup")
+    } else {
+        kernel!("latent_attention")
+    };
+    let constants = [
+        ("BLOCK", keys.block as u32),
+        ("WORKGROUP_SIZE", latent as u32 / 4),
+    ];
 
     let z = pass.tensor(&[tokens, splits.count, heads, latent]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
@@ -95,4 +102,12 @@ pub fn latent_attention(
         return z.reshape(&[tokens, heads, latent]);
     }
     merge_splits(pass, &z, &stats, keys.positions, splits.keys)
+}
+
+/// Whether rows are short enough for the kernel that works inside a subgroup.
+///
+/// Software adapters only: a barrier costs them more than the exchange of registers within a subgroup.
+fn fits_a_subgroup(tiers: Tiers, latent: usize, width: usize) -> bool {
+    let whole = latent.is_multiple_of(8) && width.is_multiple_of(8);
+    tiers.software && tiers.subgroup_size == 8 && whole && latent <= 64 && width <= 96
 }

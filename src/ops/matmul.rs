@@ -16,7 +16,11 @@ struct BlockedParams {
 #[track_caller]
 pub fn matmul(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
     let [tokens, _] = x.dims();
-    if tokens <= 2 { matmul_few(pass, x, weight) } else { matmul_blocked(pass, x, weight) }
+    if tokens <= 2 {
+        matmul_few(pass, x, weight)
+    } else {
+        matmul_blocked(pass, x, weight)
+    }
 }
 
 /// [`matmul`] that reads the weight once per token.
@@ -53,7 +57,9 @@ pub fn matmul_blocked(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
         pass.dispatch(Dispatch {
             kernel: kernel!("matmul_blocked"),
             constants: &[("WORKGROUP_SIZE", lanes as u32)],
-            params: BlockedParams { tokens: tokens as u32 },
+            params: BlockedParams {
+                tokens: tokens as u32,
+            },
             inputs: &[&x],
             weight: Some(shard),
             outputs: &[&y],
@@ -67,5 +73,8 @@ pub fn matmul_blocked(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
 fn operands(pass: &mut Pass, x: &Tensor, weight: &Weight) -> (Tensor, Tensor) {
     let [tokens, inner] = x.dims();
     assert_eq!((inner, 1), (weight.columns, weight.count), "{x:?}");
-    (pad(pass, x, weight.padded_columns()), pass.tensor(&[tokens, weight.rows]))
+    (
+        pad(pass, x, weight.padded_columns()),
+        pass.tensor(&[tokens, weight.rows]),
+    )
 }

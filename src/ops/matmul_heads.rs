@@ -31,12 +31,19 @@ pub fn matmul_heads(pass: &mut Pass, x: &Tensor, weight: &Weight, slices: HeadSl
     let [tokens, heads, stride] = x.dims();
     let HeadSlices { inner, width } = slices;
     assert_eq!((heads, inner), (weight.count, weight.columns), "{x:?}");
-    assert!(inner <= stride && width >= weight.rows, "{slices:?} of {x:?}");
+    assert!(
+        inner <= stride && width >= weight.rows,
+        "{slices:?} of {x:?}"
+    );
 
     let y = pass.tensor(&[tokens, heads, width]);
     let chunked = stride.next_multiple_of(8);
     let x = pad(pass, x, chunked);
-    let (workgroup, lanes) = if pass.gpu.tiers.software { (8, 1) } else { (64, 8) };
+    let (workgroup, lanes) = if pass.gpu.tiers.software {
+        (8, 1)
+    } else {
+        (64, 8)
+    };
     for shard in &weight.shards {
         pass.dispatch(Dispatch {
             kernel: kernel!("matmul_heads"),

@@ -49,14 +49,20 @@ use crate::gpu::Tiers;
 /// Software adapters switch between lanes at every barrier, so there a row belongs to few of
 /// them. Not to one: Mesa's ends a lane's loops for good after 65,535 iterations in all.
 fn row_lanes(tiers: Tiers) -> u32 {
-    if tiers.software { tiers.subgroup_size.max(8) } else { 256 }
+    if tiers.software {
+        tiers.subgroup_size.max(8)
+    } else {
+        256
+    }
 }
 
 /// `WORKGROUP_SIZE` and `LANES` of kernels in which groups of lanes share a dot product.
 fn dot_lanes(tiers: Tiers) -> [(&'static str, u32); 2] {
     let (workgroup, lanes) = match tiers {
         Tiers { software: true, .. } => (8, 1),
-        Tiers { subgroup_size: 0, .. } => (64, 32),
+        Tiers {
+            subgroup_size: 0, ..
+        } => (64, 32),
         Tiers { subgroup_size, .. } => (64.max(subgroup_size), subgroup_size),
     };
     [("WORKGROUP_SIZE", workgroup), ("LANES", lanes)]

@@ -25,7 +25,10 @@ pub fn pad(pass: &mut Pass, x: &Tensor, padded: usize) -> Tensor {
     pass.dispatch(Dispatch {
         kernel: kernel!("pad"),
         constants: &[],
-        params: Params { width: width as u32, padded: padded as u32 },
+        params: Params {
+            width: width as u32,
+            padded: padded as u32,
+        },
         inputs: &[x],
         weight: None,
         outputs: &[&y],

@@ -26,7 +26,13 @@ pub struct Columns {
 ///
 /// `x: [rows, stride]`, `gain: [width]` → `[rows, width]`
 #[track_caller]
-pub fn rms_norm(pass: &mut Pass, x: &Tensor, columns: Columns, gain: &Tensor, epsilon: f32) -> Tensor {
+pub fn rms_norm(
+    pass: &mut Pass,
+    x: &Tensor,
+    columns: Columns,
+    gain: &Tensor,
+    epsilon: f32,
+) -> Tensor {
     let [rows, stride] = x.dims();
     let Columns { offset, width } = columns;
     assert!(offset + width <= stride, "{columns:?} of {x:?}");
@@ -36,7 +42,12 @@ pub fn rms_norm(pass: &mut Pass, x: &Tensor, columns: Columns, gain: &Tensor, ep
     pass.dispatch(Dispatch {
         kernel: kernel!("rms_norm"),
         constants: &[("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers))],
-        params: Params { stride: stride as u32, offset: offset as u32, width: width as u32, epsilon },
+        params: Params {
+            stride: stride as u32,
+            offset: offset as u32,
+            width: width as u32,
+            epsilon,
+        },
         inputs: &[x, gain],
         weight: None,
         outputs: &[&y],

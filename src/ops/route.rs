@@ -64,9 +64,18 @@ pub struct Routes {
 pub fn route(pass: &mut Pass, scores: &Tensor, bias: &Tensor, rule: &RoutingRule) -> Routes {
     let [tokens, experts] = scores.dims();
     assert_eq!(bias.dims(), [experts]);
-    assert!(experts <= 512 && rule.groups <= 64 && rule.experts_per_token <= 64, "{experts} experts, {rule:?}");
-    assert!(experts.is_multiple_of(rule.groups), "{experts} experts, {rule:?}");
-    assert!(rule.experts_per_token <= experts / rule.groups * rule.groups_kept, "{experts} experts, {rule:?}");
+    assert!(
+        experts <= 512 && rule.groups <= 64 && rule.experts_per_token <= 64,
+        "{experts} experts, {rule:?}"
+    );
+    assert!(
+        experts.is_multiple_of(rule.groups),
+        "{experts} experts, {rule:?}"
+    );
+    assert!(
+        rule.experts_per_token <= experts / rule.groups * rule.groups_kept,
+        "{experts} experts, {rule:?}"
+    );
 
     let slots = rule.experts_per_token + rule.shared_experts;
     let choices = pass.tensor(&[tokens, slots]);
@@ -81,7 +90,10 @@ pub fn route(pass: &mut Pass, scores: &Tensor, bias: &Tensor, rule: &RoutingRule
             ("GROUPS", rule.groups as u32),
             ("KEPT", rule.groups_kept as u32),
             ("SIGMOID", u32::from(rule.scoring == Scoring::Sigmoid)),
-            ("GROUP_BY_TWO", u32::from(rule.group_score == GroupScore::BestTwo)),
+            (
+                "GROUP_BY_TWO",
+                u32::from(rule.group_score == GroupScore::BestTwo),
+            ),
             ("NORMALISE", u32::from(rule.normalise)),
         ],
         params: Params { scale: rule.scale },

@@ -47,8 +47,14 @@ pub fn store_latent(
     let LatentColumns { offset, rope_start } = columns;
     assert_eq!(rotations.dims(), [tokens, pairs, 2]);
     assert_eq!(slots.dims(), [tokens]);
-    assert!(offset + latent + 2 * pairs <= stride, "{columns:?} of {x:?}");
-    assert!(latent <= rope_start && rope_start + 2 * pairs <= width, "{columns:?} in {cache:?}");
+    assert!(
+        offset + latent + 2 * pairs <= stride,
+        "{columns:?} of {x:?}"
+    );
+    assert!(
+        latent <= rope_start && rope_start + 2 * pairs <= width,
+        "{columns:?} in {cache:?}"
+    );
 
     pass.dispatch(Dispatch {
         kernel: kernel!("store_latent"),

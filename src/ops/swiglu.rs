@@ -26,7 +26,10 @@ pub fn swiglu(pass: &mut Pass, x: &Tensor) -> Tensor {
     pass.dispatch(Dispatch {
         kernel: kernel!("swiglu"),
         constants: &[],
-        params: Params { width: both as u32 / 2, count: count as u32 },
+        params: Params {
+            width: both as u32 / 2,
+            count: count as u32,
+        },
         inputs: &[x],
         weight: None,
         outputs: &[&y],

@@ -8,6 +8,7 @@ mod reference;
 mod attention;
 mod device;
 mod experts;
+mod lanes;
 mod matmul;
 mod recording;
 mod rotary;

@@ -4,7 +4,7 @@ use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Gpu, Pass, Tensor, Weight, WeightWriter};
 use tiefsee::ops::{self, HeadSlices};
 
-use crate::common::{assert_near, layouts, noise, open, run_f32, stored, upload};
+use crate::common::{assert_near, floats, layouts, noise, open, run, run_f32, stored, upload};
 use crate::{ROUNDING, reference};
 
 /// Tokens, outer, inner.
@@ -67,6 +67,47 @@ fn check_matmul(gpu: &Gpu, matmul: Matmul, format: &'static Format, shape: [usiz
         ROUNDING,
         &format!("{} {shape:?}", format.name),
     );
+}
+
+/// One request's broken values are of no concern to the others in the batch.
+#[test]
+fn what_is_no_number_stays_with_its_token() {
+    let gpu = open();
+    let (tokens, outer, inner) = (6, 33, 60);
+    for broken in 0..tokens {
+        let mut x = noise(tokens * inner, 25);
+        x[broken * inner..][..inner].fill(f32::NAN);
+        let weight = upload(
+            &gpu,
+            &formats::Q8_0,
+            [1, outer, inner],
+            &noise(outer * inner, 26),
+        );
+        let head_weight = upload(&gpu, &formats::F32, [1, outer, 12], &noise(outer * 12, 27));
+        let first: Vec<u32> = (0..tokens as u32).map(|token| 5 * token).collect();
+        let first = Tensor::upload(&gpu, &[tokens], &first);
+        let results = run(&gpu, |pass| {
+            let x = Tensor::upload(&gpu, &[tokens, inner], &x);
+            // Behind a head's last value lies the next token's first one.
+            let heads = ops::gather(pass, &x.reshape(&[tokens * 5, 12]), &first);
+            let heads = heads.reshape(&[tokens, 1, 12]);
+            let slices = HeadSlices {
+                inner: 12,
+                width: outer,
+            };
+            vec![
+                ops::matmul_few(pass, &x, &weight),
+                ops::matmul_blocked(pass, &x, &weight),
+                ops::matmul_heads(pass, &heads, &head_weight, slices),
+            ]
+        });
+        for (kernel, result) in results.iter().enumerate() {
+            for (token, row) in floats(result).chunks(outer).enumerate() {
+                let finite = row.iter().all(|value| value.is_finite());
+                assert_eq!(finite, token != broken, "kernel {kernel}, token {token}");
+            }
+        }
+    }
 }
 
 /// Noise with a row of zeros in it and a huge value at the end of another.

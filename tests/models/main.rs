@@ -1,8 +1,11 @@
 //! Whole models against what transformers computed: the same scores, experts and tokens, however the
 //! prompt is cut into steps.
 
+#[path = "../common/mod.rs"]
 mod common;
+#[path = "../reference/mod.rs"]
 mod reference;
+mod variants;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -11,7 +14,7 @@ use reference::golden::{FAMILIES, Golden};
 use reference::model::{Attention, ReferenceModel};
 use tiefsee::checkpoint::{Checkpoint, Folder};
 use tiefsee::engine::{BLOCK, Choices, Runner, StepOutput, Want};
-use tiefsee::formats::{self, Format};
+use tiefsee::formats::Format;
 use tiefsee::layers::Span;
 use tiefsee::models::{Loader, architecture};
 
@@ -21,7 +24,12 @@ const TOLERANCE: f32 = 1e-3;
 const EXPERT_MARGIN: f64 = 1e-4;
 
 /// The model in `folder`, with a cache of `blocks` blocks on a device of its own.
-fn runner_with(folder: &Path, blocks: usize, quantize: Option<&'static Format>, binding_limit: Option<u64>) -> Runner {
+fn runner_with(
+    folder: &Path,
+    blocks: usize,
+    quantize: Option<&'static Format>,
+    binding_limit: Option<u64>,
+) -> Runner {
     let mut gpu = common::open();
     if let Some(bytes) = binding_limit {
         Rc::get_mut(&mut gpu).expect("the only owner").binding_limit = bytes;
@@ -30,9 +38,13 @@ fn runner_with(folder: &Path, blocks: usize, quantize: Option<&'static Format>, 
         let source = Rc::new(Folder::open(folder).expect("the folder"));
         let checkpoint = Checkpoint::open(source).await.expect("a checkpoint");
         let loader = Loader::new(&gpu, &checkpoint, quantize, &|_| ());
-        let load = architecture(&checkpoint).expect("a known architecture").load;
+        let load = architecture(&checkpoint)
+            .expect("a known architecture")
+            .load;
         let model = load(&loader).await.expect("a model");
-        Runner::new(Rc::clone(&gpu), model, blocks * BLOCK, blocks).await.expect("room for the cache")
+        Runner::new(Rc::clone(&gpu), model, blocks * BLOCK, blocks)
+            .await
+            .expect("room for the cache")
     })
 }
 
@@ -45,31 +57,47 @@ fn run(runner: &mut Runner, spans: &[Span], want: Want) -> StepOutput {
 }
 
 fn scores(output: StepOutput) -> Vec<f32> {
-    let Choices::Scores(scores) = output.choices else { panic!("tokens instead of scores") };
+    let Choices::Scores(scores) = output.choices else {
+        panic!("tokens instead of scores")
+    };
     scores
 }
 
 /// Blocks in an order that a wrong table would not survive.
 fn span(tokens: &[u32], start: usize) -> Span {
-    Span { tokens: tokens.to_vec(), start, blocks: vec![5, 2, 7, 0], outputs: tokens.len() }
+    Span {
+        tokens: tokens.to_vec(),
+        start,
+        blocks: vec![5, 2, 7, 0],
+        outputs: tokens.len(),
+    }
 }
 
 /// Scores of all tokens, run in chunks.
 fn in_chunks(runner: &mut Runner, tokens: &[u32], chunk: usize) -> Vec<f32> {
     let chunks = tokens.chunks(chunk).enumerate();
-    chunks.flat_map(|(n, part)| scores(run(runner, &[span(part, n * chunk)], Want::Scores))).collect()
+    chunks
+        .flat_map(|(n, part)| scores(run(runner, &[span(part, n * chunk)], Want::Scores)))
+        .collect()
 }
 
 fn largest_difference(actual: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(actual.len(), expected.len());
     // Written so that NaN is the largest.
-    actual.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, |most, d| if d <= most { most } else { d })
+    actual
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, |most, d| if d <= most { most } else { d })
 }
 
 #[track_caller]
 fn assert_scores(actual: &[f32], expected: &[f32], what: &str) {
     let difference = largest_difference(actual, expected);
-    assert!(difference <= TOLERANCE, "{what}: a score is off by {difference}");
+    assert!(
+        difference <= TOLERANCE,
+        "{what}: a score is off by {difference}"
+    );
 }
 
 #[test]
@@ -80,7 +108,11 @@ fn scores_equal_transformers_in_chunks_of_any_size() {
         let mut runner = runner(&golden.folder);
         for chunk in [tokens.len(), 1, 3, 7] {
             let actual = in_chunks(&mut runner, &tokens, chunk);
-            assert_scores(&actual, &expected, &format!("{family} in chunks of {chunk}"));
+            assert_scores(
+                &actual,
+                &expected,
+                &format!("{family} in chunks of {chunk}"),
+            );
         }
     }
 }
@@ -90,14 +122,20 @@ fn experts_equal_transformers() {
     for family in FAMILIES {
         let golden = Golden::open(family);
         let tokens = golden.tokens();
-        let margins = ReferenceModel::open(&golden.folder).forward(&tokens, Attention::Absorbed).routes;
+        let margins = ReferenceModel::open(&golden.folder)
+            .forward(&tokens, Attention::Absorbed)
+            .routes;
         let mut runner = runner(&golden.folder);
         // Both the few-token and the grouped path choose.
         for chunk in [tokens.len(), 1] {
             let mut compared = 0;
             for (n, part) in tokens.chunks(chunk).enumerate() {
                 let output = run(&mut runner, &[span(part, n * chunk)], Want::ScoresAndRoutes);
-                assert_eq!(output.routes.len(), margins.len(), "{family}: layers with experts");
+                assert_eq!(
+                    output.routes.len(),
+                    margins.len(),
+                    "{family}: layers with experts"
+                );
                 for (layer, choices) in output.routes.iter().enumerate() {
                     let expected = golden.routes(layer);
                     let slots = choices.len() / part.len();
@@ -107,14 +145,21 @@ fn experts_equal_transformers() {
                             continue;
                         }
                         let routed = &chosen[..expected[token].len()];
-                        let mut routed: Vec<_> = routed.iter().map(|&expert| expert as usize).collect();
+                        let mut routed: Vec<_> =
+                            routed.iter().map(|&expert| expert as usize).collect();
                         routed.sort_unstable();
-                        assert_eq!(routed, expected[token], "{family}, layer {layer}, token {token}");
+                        assert_eq!(
+                            routed, expected[token],
+                            "{family}, layer {layer}, token {token}"
+                        );
                         compared += 1;
                     }
                 }
             }
-            assert!(compared > tokens.len() / 2, "{family}: only {compared} choices had a margin");
+            assert!(
+                compared > tokens.len() / 2,
+                "{family}: only {compared} choices had a margin"
+            );
         }
     }
 }
@@ -131,7 +176,9 @@ fn greedy_tokens_equal_transformers() {
             let mut span = span(&tokens[start..], start);
             span.outputs = 1;
             let output = run(&mut runner, &[span], Want::Tokens);
-            let Choices::Tokens(chosen) = output.choices else { panic!("scores instead of tokens") };
+            let Choices::Tokens(chosen) = output.choices else {
+                panic!("scores instead of tokens")
+            };
             start = tokens.len();
             tokens.push(chosen[0]);
         }
@@ -144,8 +191,10 @@ fn absorbed_attention_equals_naive() {
     for family in FAMILIES {
         let golden = Golden::open(family);
         let tokens = golden.tokens();
-        let naive = ReferenceModel::open(&golden.folder).forward(&tokens, Attention::Naive).logits;
-        let naive: Vec<f32> = naive.into_iter().flatten().map(|score| score as f32).collect();
+        let naive = ReferenceModel::open(&golden.folder)
+            .forward(&tokens, Attention::Naive)
+            .logits;
+        let naive: Vec<f32> = naive.into_iter().flatten().collect();
         let actual = in_chunks(&mut runner(&golden.folder), &tokens, tokens.len());
         assert_scores(&actual, &naive, family);
     }
@@ -170,9 +219,22 @@ fn sequences_do_not_notice_each_other() {
             blocks.into_iter().enumerate().map(span).collect()
         };
         let last = tokens.len() - 1;
-        run(&mut runner, &spans([&tokens[..1], &tokens[..4], &tokens[..last]], [0, 0, 0]), Want::Scores);
-        let both = run(&mut runner, &spans([&tokens[..7], &tokens[4..], &tokens[last..]], [0, 4, last]), Want::Scores);
-        let expected = [&expected[..7 * width], &expected[4 * width..], &expected[last * width..]].concat();
+        run(
+            &mut runner,
+            &spans([&tokens[..1], &tokens[..4], &tokens[..last]], [0, 0, 0]),
+            Want::Scores,
+        );
+        let both = run(
+            &mut runner,
+            &spans([&tokens[..7], &tokens[4..], &tokens[last..]], [0, 4, last]),
+            Want::Scores,
+        );
+        let expected = [
+            &expected[..7 * width],
+            &expected[4 * width..],
+            &expected[last * width..],
+        ]
+        .concat();
         assert_scores(&scores(both), &expected, family);
     }
 }
@@ -189,10 +251,17 @@ fn a_recording_replayed_elsewhere_equals_a_fresh_one() {
         if position > 0 {
             run(&mut fresh, &[span(&tokens[..position], 0)], Want::Scores);
         }
-        let scores = scores(run(&mut fresh, &[span(&tokens[position..=position], position)], Want::Scores));
+        let scores = scores(run(
+            &mut fresh,
+            &[span(&tokens[position..=position], position)],
+            Want::Scores,
+        ));
         let width = scores.len();
         let replayed = &whole[position * width..][..width];
-        assert!(largest_difference(&scores, replayed) <= 2e-5, "position {position}");
+        assert!(
+            largest_difference(&scores, replayed) <= 2e-5,
+            "position {position}"
+        );
     }
 }
 
@@ -206,14 +275,32 @@ fn positions_far_out_keep_their_distances() {
     let blocks: Vec<u32> = (0..130).rev().collect();
     let long: Vec<u32> = tokens.iter().copied().cycle().take(4100).collect();
     let reference = ReferenceModel::open(&golden.folder);
-    for (start, part) in long.chunks(512).enumerate().map(|(n, part)| (512 * n, part)) {
-        let span = Span { tokens: part.to_vec(), start, blocks: blocks.clone(), outputs: 1 };
+    for (start, part) in long
+        .chunks(512)
+        .enumerate()
+        .map(|(n, part)| (512 * n, part))
+    {
+        let span = Span {
+            tokens: part.to_vec(),
+            start,
+            blocks: blocks.clone(),
+            outputs: 1,
+        };
         run(&mut runner, &[span], Want::Tokens);
     }
-    let last = Span { tokens: vec![long[4099]], start: 4099, blocks, outputs: 1 };
+    let last = Span {
+        tokens: vec![long[4099]],
+        start: 4099,
+        blocks,
+        outputs: 1,
+    };
     let actual = scores(run(&mut runner, &[last], Want::Scores));
-    let expected = reference.forward(&long, Attention::Absorbed).logits.pop().expect("a last token");
-    let expected: Vec<f32> = expected.into_iter().map(|score| score as f32).collect();
+    let expected = reference
+        .forward(&long, Attention::Absorbed)
+        .logits
+        .pop()
+        .expect("a last token");
+
     assert_scores(&actual, &expected, "position 4099");
 }
 
@@ -222,82 +309,18 @@ fn both_spellings_of_rope_load_alike() {
     let golden = Golden::open("dsv3");
     let folder = std::env::temp_dir().join(format!("tiefsee-legacy-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
-    std::fs::copy(golden.folder.join("config-legacy.json"), folder.join("config.json")).expect("a copy");
-    std::fs::copy(golden.folder.join("model.safetensors"), folder.join("model.safetensors")).expect("a copy");
+    std::fs::copy(
+        golden.folder.join("config-legacy.json"),
+        folder.join("config.json"),
+    )
+    .expect("a copy");
+    std::fs::copy(
+        golden.folder.join("model.safetensors"),
+        folder.join("model.safetensors"),
+    )
+    .expect("a copy");
     let tokens = golden.tokens();
     let actual = in_chunks(&mut runner(&folder), &tokens, tokens.len());
     std::fs::remove_dir_all(&folder).expect("to clean up");
     assert_scores(&actual, &golden.floats("logits"), "rope_scaling");
-}
-
-#[test]
-fn weights_split_over_many_bindings_give_the_same_scores() {
-    for family in ["dsv3", "odd"] {
-        let golden = Golden::open(family);
-        let tokens = golden.tokens();
-        // Less than the experts, the vocabulary or the cache would need in one piece.
-        let mut runner = runner_with(&golden.folder, 2, None, Some(20_000));
-        for chunk in [tokens.len(), 1] {
-            let spans = tokens.chunks(chunk).enumerate().map(|(n, part)| Span {
-                tokens: part.to_vec(),
-                start: n * chunk,
-                blocks: vec![1, 0],
-                outputs: part.len(),
-            });
-            let spans: Vec<_> = spans.collect();
-            let actual: Vec<f32> =
-                spans.into_iter().flat_map(|span| scores(run(&mut runner, &[span], Want::Scores))).collect();
-            assert_scores(&actual, &golden.floats("logits"), &format!("{family} in chunks of {chunk}"));
-        }
-    }
-}
-
-#[test]
-fn quantised_models_stay_close_to_the_original() {
-    let golden = Golden::open("wide");
-    let (tokens, expected) = (golden.tokens(), golden.floats("logits"));
-    let spread = expected.iter().fold(0f32, |most, score| most.max(score.abs()));
-    // Rounding moves scores; what is tested is that it does by no more than the format explains.
-    for (format, share) in [(&formats::F16, 0.001), (&formats::Q8_0, 0.03), (&formats::Q4_0, 0.5)] {
-        let mut runner = runner_with(&golden.folder, 8, Some(format), None);
-        let whole = in_chunks(&mut runner, &tokens, tokens.len());
-        let difference = largest_difference(&whole, &expected);
-        assert!(difference <= share * spread, "{}: off by {difference} of {spread}", format.name);
-        let stepwise = in_chunks(&mut runner, &tokens, 1);
-        assert_scores(&stepwise, &whole, format.name);
-    }
-}
-
-#[test]
-fn a_decode_step_is_one_submit_and_few_launches() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo-model");
-    let mut runner = runner(&folder);
-    let step = |position: usize| {
-        [Span { tokens: vec![30], start: position, blocks: (0..8).collect(), outputs: 1 }]
-    };
-    for position in 0..12 {
-        run(&mut runner, &step(position), Want::Tokens);
-    }
-    let layers = runner.shape().layers;
-    let recording = runner.prepare(&step(12), Want::Tokens);
-    let launches = recording.kernels().count();
-    // Embedding, first norm, head and argmax belong to no layer.
-    let per_layer = (launches - 4).div_ceil(layers);
-    assert!(per_layer <= 16, "{per_layer} launches a layer: {:?}", recording.kernels().collect::<Vec<_>>());
-    // SwiftShader alone may need longer than a submit should take.
-    if common::options().device.is_none_or(|device| !device.to_lowercase().contains("swiftshader")) {
-        assert_eq!(recording.submits(), 1);
-    }
-}
-
-#[test]
-fn a_prompt_takes_the_grouped_path_in_every_layer() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo-model");
-    let mut runner = runner(&folder);
-    let prompt = [Span { tokens: vec![30; 40], start: 0, blocks: (0..8).collect(), outputs: 1 }];
-    let recording = runner.prepare(&prompt, Want::Tokens);
-    let count = |name: &str| recording.kernels().filter(|&kernel| kernel == name).count();
-    assert_eq!(count("group_by_expert"), 3, "layers with experts");
-    assert_eq!(count("expert_matmul"), 6);
-    assert_eq!(count("expert_gate_up") + count("matmul"), 1, "only the head runs for few rows");
 }

@@ -1,0 +1,38 @@
+# What the README names. Every target sets up what it needs first and is quick when that is there.
+#
+#   make demo    the bundled model answers a question
+#   make bench   how fast the bundled model runs here
+#   make test    everything that must hold before a change lands, cheapest first
+
+PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
+
+# The integration tests that use a device: they run on each driver, with and without its tiers.
+GPU_TESTS = $(shell grep -rlE --include='*.rs' '^mod common;|CARGO_BIN_EXE_' tests \
+	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vx common | sort -u)
+GPU_TEST_FLAGS = $(or $(GPU_TESTS:%=--test %),$(error no test under tests/ uses a device))
+
+.PHONY: demo bench test build
+
+demo: build
+	$(PROGRAM) run demo "What is 27 + 48?"
+
+bench: build
+	$(PROGRAM) bench demo
+
+build:
+	@sh tests/setup.sh
+	cargo build --release --locked
+
+test:
+	@sh tests/setup.sh all
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
+	sh tests/on.sh lavapipe all cargo test --release --locked
+	sh tests/on.sh lavapipe none cargo test --release --locked $(GPU_TEST_FLAGS)
+	sh tests/on.sh swiftshader all cargo test --release --locked $(GPU_TEST_FLAGS)
+	sh tests/on.sh swiftshader none cargo test --release --locked $(GPU_TEST_FLAGS)
+	sh tests/wasm.sh
+	@lines() { find "$$@" -type f -exec cat {} + | wc -l; }; \
+	printf '%d lines of Rust, %d of tests, %d of WGSL\n' \
+		"$$(lines src examples -name '*.rs')" "$$(lines tests -name '*.rs')" "$$(lines shaders -name '*.wgsl')"

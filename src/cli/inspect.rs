@@ -1,0 +1,318 @@
+//! `tiefsee inspect`: what a model is and what it needs, from its headers alone.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use indicatif::{BinaryBytes, HumanCount};
+use serde_json::{Map, Value, json};
+use tiefsee::checkpoint::{Checkpoint, Source, StoredTensor};
+use tiefsee::formats::{self, Format};
+use tiefsee::llm::open_source;
+use tiefsee::models::{ModelShape, architecture};
+use tiefsee::text::ChatTemplate;
+use tiefsee::{Error, Result};
+
+use super::output;
+
+const EXAMPLES: &str = "\
+Examples:
+  tiefsee inspect ./model
+  tiefsee inspect ./model --json | jq .memory
+  tiefsee inspect demo --tensors";
+
+/// Tell what a model is and what it needs; reads headers only
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The model: demo, or a folder in Hugging Face layout
+    #[arg(default_value = "demo")]
+    model: String,
+    /// Print an object
+    #[arg(long)]
+    json: bool,
+    /// List the tensors: name, type, shape, bytes
+    #[arg(long)]
+    tensors: bool,
+}
+
+/// Prints what the headers say.
+///
+/// # Errors
+/// Those of reading headers and of writing.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let source = open_source(&arguments.model)?;
+    let checkpoint = pollster::block_on(Checkpoint::open(Rc::clone(&source)))?;
+    let mut report = pollster::block_on(report(&arguments.model, &*source, &checkpoint))?;
+    if arguments.json {
+        if arguments.tensors {
+            report.insert(
+                "tensors".into(),
+                checkpoint
+                    .tensors()
+                    .map(|tensor| describe(&tensor))
+                    .collect(),
+            );
+        }
+        let text = serde_json::to_string_pretty(&report);
+        return output::write_line(&text.map_err(|error| Error::Internal(error.to_string()))?);
+    }
+    let lines = report
+        .iter()
+        .map(|(name, value)| format!("{:<22}{}\n", name.replace('_', " "), words(name, value)));
+    output::write(&lines.collect::<String>())?;
+    if arguments.tensors {
+        let line = |tensor: StoredTensor| {
+            format!(
+                "{}  {}  {:?}  {}\n",
+                tensor.name,
+                tensor.dtype,
+                tensor.shape,
+                tensor.bytes()
+            )
+        };
+        output::write(&format!(
+            "\n{}",
+            checkpoint.tensors().map(line).collect::<String>()
+        ))?;
+    }
+    Ok(())
+}
+
+fn describe(tensor: &StoredTensor) -> Value {
+    json!({
+        "name": tensor.name,
+        "dtype": tensor.dtype.to_string(),
+        "shape": tensor.shape,
+        "bytes": tensor.bytes(),
+    })
+}
+
+async fn report(
+    name: &str,
+    source: &dyn Source,
+    checkpoint: &Checkpoint,
+) -> Result<Map<String, Value>> {
+    let fields = checkpoint.fields()?;
+    let count = |field| fields.optional_usize(field).map(Value::from);
+    let shape =
+        match architecture(checkpoint).and_then(|architecture| (architecture.shape)(checkpoint)) {
+            Ok(shape) => Ok(shape),
+            Err(Error::Unsupported { what, .. }) => Err(what),
+            Err(error) => return Err(error),
+        };
+    let parameters = Parameters::count(checkpoint)?;
+    let mut report = Map::new();
+    let mut put = |name: &str, value: Value| report.insert(name.into(), value);
+    put("model", name.into());
+    put("model_type", fields.optional_str("model_type")?.into());
+    put(
+        "supported",
+        shape
+            .as_ref()
+            .map_or_else(|why| format!("no: {why}").into(), |_| "yes".into()),
+    );
+    put("parameters", parameters.total.into());
+    put("active_parameters", parameters.active.into());
+    put("prediction_parameters", parameters.prediction.into());
+    put("layers", count("num_hidden_layers")?);
+    put("hidden", count("hidden_size")?);
+    put("heads", count("num_attention_heads")?);
+    put("experts", count("n_routed_experts")?);
+    put("shared_experts", count("n_shared_experts")?);
+    put("experts_per_token", count("num_experts_per_tok")?);
+    put("vocabulary", count("vocab_size")?);
+    put("context", count("max_position_embeddings")?);
+    put("stored", stored(checkpoint));
+    put(
+        "tokenizer",
+        source.size("tokenizer.json").await?.is_some().into(),
+    );
+    put("chat_template", template(checkpoint).await?.into());
+    put("files", checkpoint.shards().len().into());
+    put("bytes", file_bytes(source, checkpoint).await?.into());
+    put(
+        "memory",
+        shape
+            .as_ref()
+            .map_or(Value::Null, |shape| memory(checkpoint, shape)),
+    );
+    put(
+        "cache_per_token",
+        shape
+            .ok()
+            .map(|shape| 4 * shape.layers * shape.cache_width)
+            .into(),
+    );
+    Ok(report)
+}
+
+/// Numbers that were learnt.
+#[derive(Default)]
+struct Parameters {
+    /// Of the layers that answer.
+    total: u64,
+    /// Those of them that one token goes through.
+    active: u64,
+    /// Of layers that predict further tokens, which are not used.
+    prediction: u64,
+}
+
+impl Parameters {
+    fn count(checkpoint: &Checkpoint) -> Result<Self> {
+        let fields = checkpoint.fields()?;
+        let layers = fields
+            .optional_usize("num_hidden_layers")?
+            .unwrap_or(usize::MAX);
+        let chosen = fields.optional_usize("num_experts_per_tok")?;
+        let experts = fields.optional_usize("n_routed_experts")?;
+        let (mut counted, mut routed) = (Self::default(), 0);
+        for tensor in checkpoint
+            .tensors()
+            .filter(|tensor| !tensor.name.ends_with("_scale_inv"))
+        {
+            let count = tensor.rows() as u64 * tensor.columns() as u64;
+            if is_beyond(&tensor, layers) {
+                counted.prediction += count;
+                continue;
+            }
+            counted.total += count;
+            if tensor.name.contains(".experts.") {
+                routed += count;
+            }
+        }
+        let unused = match (chosen, experts) {
+            (Some(chosen), Some(experts)) if chosen < experts => {
+                (u128::from(routed) * (experts - chosen) as u128 / experts as u128) as u64
+            }
+            _ => 0,
+        };
+        counted.active = counted.total - unused;
+        Ok(counted)
+    }
+}
+
+/// Whether a tensor belongs to a layer after the last one that answers.
+fn is_beyond(tensor: &StoredTensor, layers: usize) -> bool {
+    let layer = tensor
+        .name
+        .strip_prefix("model.layers.")
+        .and_then(|rest| rest.split('.').next());
+    layer
+        .and_then(|layer| layer.parse().ok())
+        .is_some_and(|layer: usize| layer >= layers)
+}
+
+/// Tensors and bytes of each stored type.
+fn stored(checkpoint: &Checkpoint) -> Value {
+    let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for tensor in checkpoint.tensors() {
+        let (tensors, bytes) = types.entry(tensor.dtype.to_string()).or_default();
+        *tensors += 1;
+        *bytes += tensor.bytes();
+    }
+    let object = |(tensors, bytes)| json!({ "tensors": tensors, "bytes": bytes });
+    types
+        .into_iter()
+        .map(|(name, sums)| (name, object(sums)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+async fn template(checkpoint: &Checkpoint) -> Result<String> {
+    let config = match checkpoint.text("tokenizer_config.json").await? {
+        None => Value::Null,
+        Some(text) => match serde_json::from_str(&text) {
+            Ok(config) => config,
+            Err(error) => return Ok(format!("damaged: tokenizer_config.json: {error}")),
+        },
+    };
+    let jinja = checkpoint.text("chat_template.jinja").await?;
+    Ok(match ChatTemplate::from_config(&config, jinja.as_deref()) {
+        Ok(_) => "yes".into(),
+        Err(Error::NotFound(_)) => "no".into(),
+        Err(error) => format!("damaged: {error}"),
+    })
+}
+
+async fn file_bytes(source: &dyn Source, checkpoint: &Checkpoint) -> Result<u64> {
+    let mut bytes = 0;
+    for file in checkpoint.shards() {
+        bytes += source.size(file).await?.unwrap_or(0);
+    }
+    Ok(bytes)
+}
+
+/// Bytes of the weights on a device, as stored and in each format of `--quantize`.
+fn memory(checkpoint: &Checkpoint, shape: &ModelShape) -> Value {
+    let bytes = |format: Option<&'static Format>| {
+        let tensors = checkpoint
+            .tensors()
+            .filter(|tensor| !is_beyond(tensor, shape.layers));
+        let weights: u64 = tensors.map(|tensor| device_bytes(&tensor, format)).sum();
+        // Tied embeddings are on the device twice: as a table and as the last projection.
+        let is_tied = checkpoint.config()["tie_word_embeddings"] == true;
+        let table = checkpoint
+            .tensor("model.embed_tokens.weight")
+            .filter(|_| is_tied);
+        weights + table.map_or(0, |table| device_bytes(&table, format))
+    };
+    let quantized = formats::ALL
+        .into_iter()
+        .map(|format| (format.name.to_owned(), bytes(Some(format)).into()));
+    std::iter::once(("as_stored".to_owned(), bytes(None).into()))
+        .chain(quantized)
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn device_bytes(tensor: &StoredTensor, quantize: Option<&'static Format>) -> u64 {
+    if tensor.shape.len() < 2 {
+        return 4 * tensor.columns() as u64;
+    }
+    // Routers and the projections out of the latent stay as they are stored.
+    let stays = tensor.name.ends_with(".gate.weight") || tensor.name.ends_with(".kv_b_proj.weight");
+    let stored = formats::ALL
+        .into_iter()
+        .find(|format| format.stored == Some(tensor.dtype));
+    let stored = stored.unwrap_or(&formats::F32);
+    let format = quantize.filter(|_| !stays).unwrap_or(stored);
+    tensor.rows() as u64 * format.row_bytes(tensor.columns()) as u64
+}
+
+/// A value of the report in a user's words.
+fn words(name: &str, value: &Value) -> String {
+    let is_bytes = matches!(name, "bytes" | "memory" | "cache_per_token");
+    match value {
+        Value::Null => "-".into(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_u64() {
+            Some(bytes) if is_bytes => BinaryBytes(bytes).to_string(),
+            Some(count) if name.ends_with("parameters") => HumanCount(count).to_string(),
+            _ => number.to_string(),
+        },
+        Value::Object(parts) if name == "stored" => {
+            let part = |(name, sums): (&String, &Value)| {
+                format!(
+                    "{name}: {}, {} tensors",
+                    words("bytes", &sums["bytes"]),
+                    sums["tensors"]
+                )
+            };
+            parts.iter().map(part).collect::<Vec<_>>().join("; ")
+        }
+        Value::Object(parts) => {
+            let part = |(part, value): (&String, &Value)| {
+                let part = if part == "as_stored" {
+                    "as stored"
+                } else {
+                    part
+                };
+                format!("{part}: {}", words(name, value))
+            };
+            parts.iter().map(part).collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,194 @@
+#!/bin/sh
+# Installs what tiefsee needs and this machine lacks, saying what, and nothing where all is there.
+# `setup.sh` is for building and running, `setup.sh all` for every test as well.
+set -eu
+cd "$(dirname "$0")/.."
+. tests/find.sh
+
+say() {
+    printf 'set-up: %s\n' "$*"
+}
+
+fail() {
+    printf 'set-up: %s\n' "$*" >&2
+    exit 1
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# The package manager of this machine.
+find_manager() {
+    for manager in apt-get dnf pacman zypper apk; do
+        if has "$manager"; then
+            printf '%s\n' "$manager"
+            return
+        fi
+    done
+}
+
+# What a manager calls the packages with something: packages MANAGER WHAT.
+packages() {
+    case $1:$2 in
+    apt-get:linker) echo gcc libc6-dev ;;
+    apk:linker) echo gcc musl-dev ;;
+    *:linker) echo gcc ;;
+    apt-get:lavapipe) echo libvulkan1 mesa-vulkan-drivers ;;
+    dnf:lavapipe) echo vulkan-loader mesa-vulkan-drivers ;;
+    pacman:lavapipe) echo vulkan-icd-loader vulkan-swrast ;;
+    zypper:lavapipe) echo libvulkan1 libvulkan_lvp ;;
+    apk:lavapipe) echo vulkan-loader mesa-vulkan-swrast ;;
+    *:swiftshader) echo chromium ;;
+    apt-get:wasm) echo rustc-web cargo-web rust-web-src ;;
+    esac
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# apt-get's lists are old or absent on a fresh machine, and mirrors fail now and then.
+refreshed=
+refresh_apt() {
+    if [ "$refreshed" ]; then
+        return
+    fi
+    refreshed=yes
+    for pause in 2 10 0; do
+        if as_root apt-get -qq update; then
+            return
+        fi
+        sleep "$pause"
+    done
+    say 'apt-get update fails: going on with the lists that are there'
+}
+
+# Runs the manager; removes nothing to make room for what it installs.
+run_manager() {
+    case $manager in
+    apt-get)
+        refresh_apt
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+            -o DPkg::Lock::Timeout=300 --no-install-recommends --no-remove install "$@"
+        ;;
+    dnf) as_root dnf -y install "$@" ;;
+    pacman) as_root pacman -S --needed --noconfirm "$@" ;;
+    zypper) as_root zypper --non-interactive install "$@" ;;
+    apk) as_root apk add "$@" ;;
+    esac
+}
+
+# install WHAT WHY
+install() {
+    manager=$(find_manager)
+    wanted=$(packages "$manager" "$1")
+    if [ -z "$manager" ]; then
+        fail "$2, and there is none of apt-get, dnf, pacman, zypper and apk to install it with." \
+            "Install it by hand and run make again."
+    elif [ -z "$wanted" ]; then
+        fail "$2, and no package for $manager is known to have it." \
+            "Install it by hand and run make again."
+    elif [ "$(id -u)" != 0 ] && ! has sudo; then
+        fail "$2. As root, install $wanted with $manager, and run make again."
+    fi
+    say "$2: installing $wanted with $manager"
+    # Several packages are several words.
+    # shellcheck disable=SC2086
+    run_manager $wanted || fail "$manager could not install $wanted: see its messages above."
+}
+
+set_up_cargo() {
+    if ! has cargo && [ -x "${HOME:-}/.cargo/bin/cargo" ]; then
+        fail 'cargo is in ~/.cargo/bin, but not on the PATH: run ". ~/.cargo/env", then make again.'
+    fi
+    has cargo || fail 'tiefsee is built with Rust, and there is no cargo. Install Rust as' \
+        'https://rustup.rs shows, open a new shell, and run make again.'
+    is_recent cargo || fail "tiefsee needs Rust $(oldest_rust) or newer; this is $(cargo --version)." \
+        'Run "rustup update stable", or install Rust as https://rustup.rs shows.'
+}
+
+set_up_linker() {
+    has cc || install linker 'Rust needs a C compiler for linking, and there is none'
+    has cc || fail 'there is still no cc: install a C compiler by hand and run make again.'
+}
+
+set_up_vulkan() {
+    if ! has_driver && [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ]; then
+        fail "VK_DRIVER_FILES or VK_ICD_FILENAMES names no file that exists: unset it or correct it."
+    fi
+    if has_loader && has_driver; then
+        return
+    fi
+    install lavapipe "there is no Vulkan driver, not even Mesa's software one"
+    has_loader || fail 'there is still no libvulkan.so.1: install a Vulkan loader by hand.'
+    has_driver || fail 'there is still no Vulkan driver: install one by hand.'
+}
+
+set_up_lavapipe() {
+    if has_loader && [ -n "$(find_lavapipe)" ]; then
+        return
+    fi
+    install lavapipe "the tests run on Mesa's software driver, which is not here"
+    [ -n "$(find_lavapipe)" ] || fail 'there is still no lvp_icd*.json: install lavapipe by hand.'
+}
+
+set_up_swiftshader() {
+    if [ -n "$(find_swiftshader)" ]; then
+        return
+    fi
+    install swiftshader "the tests run on Chromium's software driver, which is not here"
+    [ -n "$(find_swiftshader)" ] || fail "there is no vk_swiftshader_icd.json in Chromium's folder."
+}
+
+# set_up_component NAME COMMAND
+set_up_component() {
+    if cargo "$2" --version >/dev/null 2>&1; then
+        return
+    fi
+    has rustup || fail "cargo $2 is missing: install your distribution's package of $1."
+    say "cargo $2 is missing: adding $1 with rustup"
+    rustup component add "$1" || fail "rustup could not add $1: see its messages above."
+}
+
+set_up_wasm() {
+    if has_wasm_target || has_wasm_sources; then
+        return
+    fi
+    if has rustup; then
+        say 'no standard library for wasm32-unknown-unknown: trying rustup'
+        timeout 60 rustup -q target add wasm32-unknown-unknown >/dev/null 2>&1 || :
+        if has_wasm_target; then
+            return
+        fi
+    fi
+    install wasm 'rustc has no standard library for wasm32-unknown-unknown'
+    has_wasm_sources || fail "this system's package of Rust cannot build for wasm32-unknown-unknown."
+}
+
+linux=$([ "$(uname -s)" != Linux ] || echo yes)
+case ${1:-run} in
+run)
+    set_up_cargo
+    if [ "$linux" ]; then
+        set_up_linker
+        set_up_vulkan
+    fi
+    ;;
+all)
+    set_up_cargo
+    [ "$linux" ] || fail 'make test compares two software drivers, which need Linux.' \
+        'Here, "cargo test --release" runs the tests on the GPU.'
+    set_up_linker
+    set_up_lavapipe
+    set_up_swiftshader
+    set_up_component rustfmt fmt
+    set_up_component clippy clippy
+    set_up_wasm
+    ;;
+*) fail "$1 is neither nothing nor all" ;;
+esac
