@@ -9,8 +9,18 @@ use crate::reference;
 /// Entries of a tile, as `expert_matmul` takes them.
 const TILE: usize = 4;
 
+/// Router scores, a bias, and the rule to choose by.
+struct Choice {
+    scores: Vec<f32>, // [tokens, experts]
+    bias: Vec<f32>,   // [experts]
+    rule: RoutingRule,
+}
+
 /// As in DeepSeek-V2-Lite.
-pub(super) fn route_softmax(pass: &mut Pass, sizes: &Sizes) -> Trial {
+fn softmax(sizes: &Sizes) -> Choice {
+    let mut scores = scaled(noise(sizes.many * sizes.experts, 30), 4.0);
+    // Among equals the lower index is first.
+    scores[..sizes.experts].fill(0.5);
     let rule = RoutingRule {
         scoring: Scoring::Softmax,
         experts_per_token: sizes.experts_per_token,
@@ -21,37 +31,62 @@ pub(super) fn route_softmax(pass: &mut Pass, sizes: &Sizes) -> Trial {
         normalise: false,
         scale: 16.0,
     };
-    let mut scores = scaled(noise(sizes.many * sizes.experts, 30), 4.0);
-    // Among equals the lower index is first.
-    scores[..sizes.experts].fill(0.5);
-    route(pass, &scores, &vec![0.0; sizes.experts], rule)
+    Choice {
+        scores,
+        bias: vec![0.0; sizes.experts],
+        rule,
+    }
 }
 
 /// As in DeepSeek-V3.
-pub(super) fn route_sigmoid(pass: &mut Pass, sizes: &Sizes) -> Trial {
+fn sigmoid(sizes: &Sizes) -> Choice {
+    let mut scores = scaled(noise(sizes.many * sizes.experts, 31), 4.0);
+    // The first group has the best expert but no second one, and is left out.
+    let size = sizes.experts / sizes.groups;
+    for (expert, score) in scores[..sizes.experts].iter_mut().enumerate() {
+        *score = match (expert / size, expert % size) {
+            (0, 0) => 4.0,
+            (1.., 0 | 1) => 1.0 + 0.1 * expert as f32,
+            _ => -8.0,
+        };
+    }
     let rule = RoutingRule {
         scoring: Scoring::Sigmoid,
         experts_per_token: sizes.experts_per_token,
         shared_experts: 1,
         groups: sizes.groups,
-        groups_kept: sizes.groups - 1,
+        groups_kept: sizes.groups_kept,
         group_score: GroupScore::BestTwo,
         normalise: true,
         scale: 2.5,
     };
-    let scores = scaled(noise(sizes.many * sizes.experts, 31), 4.0);
-    route(pass, &scores, &noise(sizes.experts, 32), rule)
+    Choice {
+        scores,
+        bias: scaled(noise(sizes.experts, 32), 0.1),
+        rule,
+    }
 }
 
-fn route(pass: &mut Pass, scores: &[f32], bias: &[f32], rule: RoutingRule) -> Trial {
+/// Without groups.
+pub(super) fn route_softmax(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    route(pass, &softmax(sizes))
+}
+
+/// With groups and a bias.
+pub(super) fn route_sigmoid(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    route(pass, &sigmoid(sizes))
+}
+
+fn route(pass: &mut Pass, choice: &Choice) -> Trial {
+    let Choice { scores, bias, rule } = choice;
     let experts = bias.len();
     let tokens = scores.len() / experts;
     let scores_tensor = Tensor::upload(pass.gpu, &[tokens, experts], scores);
     let bias_tensor = Tensor::upload(pass.gpu, &[experts], bias);
-    let Routes { choices, weights } = ops::route(pass, &scores_tensor, &bias_tensor, &rule);
+    let Routes { choices, weights } = ops::route(pass, &scores_tensor, &bias_tensor, rule);
 
     let (mut expected_choices, mut expected_weights) = (Vec::new(), Vec::new());
-    for route in reference::route(scores, experts, Some(bias), &reference_rule(&rule)) {
+    for route in reference::route(scores, experts, Some(bias), &reference_rule(rule)) {
         for (expert, weight) in route.experts {
             expected_choices.push(expert as u32);
             expected_weights.push(weight);
@@ -277,5 +312,19 @@ mod tests {
             tiles.chunks(4).map(|tile| tile[2] as usize).sum::<usize>(),
             chosen.len()
         );
+    }
+
+    #[test]
+    fn choices_are_clear_or_exactly_equal() {
+        for sizes in [Sizes::EDGES, Sizes::MODEL] {
+            for Choice { scores, bias, rule } in [softmax(&sizes), sigmoid(&sizes)] {
+                let routes =
+                    reference::route(&scores, sizes.experts, Some(&bias), &reference_rule(&rule));
+                let close = routes
+                    .iter()
+                    .find(|route| route.margin > 0.0 && route.margin < 1e-5);
+                assert!(close.is_none(), "{close:?}");
+            }
+        }
     }
 }

@@ -30,6 +30,7 @@ pub(super) struct Sizes {
     pub experts: usize,
     pub experts_per_token: usize,
     pub groups: usize,
+    pub groups_kept: usize,
     pub heads: usize,
     pub nope: usize,
     /// Pairs of rotary columns.
@@ -51,6 +52,7 @@ impl Sizes {
         experts: 12,
         experts_per_token: 3,
         groups: 4,
+        groups_kept: 2,
         heads: 5,
         nope: 13,
         pairs: 3,
@@ -70,6 +72,7 @@ impl Sizes {
         experts: 16,
         experts_per_token: 6,
         groups: 4,
+        groups_kept: 3,
         heads: 16,
         nope: 128,
         pairs: 32,
