@@ -306,7 +306,7 @@ async fn load_tokenizer_config(checkpoint: &Checkpoint) -> Result<Value> {
     }
 }
 
-/// The beginning-of-sequence token, where tokenizer_config.json asks for it.
+/// The beginning-of-sequence token, where `tokenizer_config.json` asks for it.
 fn beginning(config: &Value, tokenizer: &Tokenizer) -> Option<u32> {
     let wanted = config["add_bos_token"].as_bool() == Some(true);
     let token = &config["bos_token"];
