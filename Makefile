@@ -6,6 +6,9 @@
 
 PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
 
+# Drivers complain where there is no such folder, as on a server.
+export XDG_RUNTIME_DIR ?= $(CURDIR)/target
+
 # The integration tests that use a device: they run on each driver, with and without its tiers.
 GPU_TESTS = $(shell grep -rlE --include='*.rs' '^mod common;|CARGO_BIN_EXE_' tests \
 	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vx common | sort -u)

@@ -24,7 +24,7 @@ if [ -z "$driver" ]; then
     printf 'on.sh: %s is not installed\n' "$1" >&2
     exit 1
 fi
-printf '%s, %s tiers: %s\n' "$device" "$2" "$driver"
+printf '%s (tiers: %s): %s\n' "$device" "$2" "$driver"
 
 # Older loaders know only the second name of the same setting.
 export VK_DRIVER_FILES="$driver" VK_ICD_FILENAMES="$driver"
@@ -35,4 +35,5 @@ shift 2
 XDG_RUNTIME_DIR=$(mktemp -d)
 export XDG_RUNTIME_DIR
 trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
+trap 'exit 130' HUP INT TERM
 "$@"
