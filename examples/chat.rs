@@ -54,6 +54,7 @@ async fn answer(llm: &mut Llm, messages: &[Message]) -> Result<String> {
                 println!("\n({} tokens, {rate:.0}/s)", completion.tokens.len());
                 return Ok(completion.content);
             }
+            _ => {}
         }
         // What cannot be shown is not worth ending the conversation for.
         _ = std::io::stdout().flush();

@@ -14,6 +14,14 @@ pub enum Error {
     /// A request or an option makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// A field of a request has a value that makes no sense, or one that is not supported.
+    #[error("`{name}` {what}")]
+    Parameter {
+        /// The field.
+        name: String,
+        /// What is wrong with its value.
+        what: String,
+    },
     /// The prompt and the answer do not fit the context.
     #[error(
         "the prompt has {prompt} tokens, but the context holds {context}: use a longer --ctx or a shorter prompt"
@@ -80,7 +88,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Internal(_) | Self::DeviceLost(_) | Self::NonFinite { .. } => 1,
-            Self::Usage(_) | Self::ContextExceeded { .. } => 2,
+            Self::Usage(_) | Self::Parameter { .. } | Self::ContextExceeded { .. } => 2,
             Self::NotFound(_) | Self::Io { .. } => 3,
             Self::Damaged { .. } | Self::Unsupported { .. } | Self::Template(_) => 4,
             Self::NoAdapter(_) => 5,

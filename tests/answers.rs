@@ -32,6 +32,7 @@ fn greedy() -> GenerateOptions {
         sampling: Sampling::GREEDY,
         max_tokens: Some(400),
         stop: Vec::new(),
+        routes: false,
     }
 }
 
@@ -50,6 +51,7 @@ fn complete(
                 Update::Reasoning(text) => reasoning.push_str(&text),
                 Update::Content(text) => content.push_str(&text),
                 Update::Done(completion) => return (reasoning, content, completion),
+                _ => {}
             }
         }
     })
@@ -77,6 +79,7 @@ fn answer_all(llm: &mut Llm, questions: &[String]) -> Vec<String> {
             max_tokens: 400,
             stop_tokens: vec![1],
             sampling: Sampling::GREEDY,
+            routes: false,
         };
         order.push(engine.add(request).expect("it fits").id);
     }
@@ -84,7 +87,7 @@ fn answer_all(llm: &mut Llm, questions: &[String]) -> Vec<String> {
         for event in pollster::block_on(engine.step()).expect("a step") {
             match event {
                 Event::Token(id, token) => answers.entry(id).or_default().push(token),
-                Event::Finished(..) => {}
+                Event::Finished(..) | Event::Routes(..) => {}
                 Event::Failed(_, error) => panic!("{error}"),
             }
         }

@@ -22,6 +22,7 @@ fn request(tokens: impl IntoIterator<Item = u32>, max_tokens: usize) -> Request 
         max_tokens,
         stop_tokens: vec![1],
         sampling: Sampling::GREEDY,
+        routes: false,
     }
 }
 

@@ -29,7 +29,7 @@ fn with_subgroup_size(options: &DeviceOptions, size: u32) -> Rc<Gpu> {
 #[test]
 fn every_kernel_passes_in_every_layout() {
     for gpu in common::layouts() {
-        let checks = block_on(selftest::run(&gpu)).expect("a run");
+        let checks = block_on(selftest::run(&gpu, &mut |_| ())).expect("a run");
         assert!(
             failed(&checks).is_empty(),
             "{:?}: {:#?}",
@@ -61,7 +61,7 @@ fn every_kernel_has_a_check() {
     let layouts = common::layouts();
     let checks = layouts
         .iter()
-        .flat_map(|gpu| block_on(selftest::run(gpu)).expect("a run"));
+        .flat_map(|gpu| block_on(selftest::run(gpu, &mut |_| ())).expect("a run"));
     let checks: Vec<_> = checks.collect();
     let checked: BTreeSet<String> = checks.iter().map(|check| check.kernel.to_owned()).collect();
     // Made for software adapters with subgroups of eight.
@@ -133,7 +133,7 @@ fn a_tier_that_does_not_work_is_left_out_and_named() {
         "{:?}",
         proven.disabled
     );
-    let checks = block_on(selftest::run(&proven.gpu)).expect("a run");
+    let checks = block_on(selftest::run(&proven.gpu, &mut |_| ())).expect("a run");
     assert!(failed(&checks).is_empty(), "{:#?}", failed(&checks));
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::Stream;
 use serde_json::{Value, json};
-use tiefsee::engine::FinishReason;
 use tiefsee::text::Prompt;
 use tiefsee::{Completion, GenerateOptions, Llm, Result, Update};
 
@@ -41,6 +40,11 @@ pub(crate) fn stream(
             let Some(update) = next.await.transpose()? else {
                 return Ok(None);
             };
+            if let Update::DeviceLost(why) = &update {
+                output::note(&format!(
+                    "warning: the device was lost ({why}); it is opened again"
+                ));
+            }
             show(&update)?;
             if let Update::Done(completion) = update {
                 return Ok(Some(completion));
@@ -96,7 +100,7 @@ impl TextPrinter {
         match update {
             Update::Reasoning(text) if self.thinking => self.print(Part::Reasoning, text),
             Update::Content(text) => self.print(Part::Content, text),
-            Update::Reasoning(_) | Update::Done(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -144,20 +148,12 @@ fn harmless(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// Why an answer ended, in the words of the servers' protocols.
-pub(crate) fn finish_reason(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-    }
-}
-
-/// A piece of an answer as an object; `None` for its end.
+/// A piece of an answer as an object; `None` for what is no text of it.
 pub(crate) fn delta(update: &Update) -> Option<Value> {
     match update {
         Update::Reasoning(text) => Some(json!({ "reasoning": text })),
         Update::Content(text) => Some(json!({ "content": text })),
-        Update::Done(_) => None,
+        _ => None,
     }
 }
 
@@ -196,7 +192,7 @@ pub(crate) fn object(completion: &Completion, circumstances: &Circumstances) -> 
         "reasoning": reasoning,
         "content": content,
         "tokens": tokens,
-        "finish_reason": finish_reason(completion.finish_reason),
+        "finish_reason": completion.finish_reason.name(),
         "usage": {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,

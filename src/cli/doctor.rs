@@ -107,7 +107,7 @@ async fn examine(options: &DeviceOptions) -> Result<Vec<Patient>> {
 
 async fn test(options: &DeviceOptions) -> Result<Outcome> {
     let Proven { gpu, disabled } = selftest::prove_tiers(options).await?;
-    let checks = selftest::run(&gpu).await?;
+    let checks = selftest::run(&gpu, &mut |_| ()).await?;
     Ok(Outcome { disabled, checks })
 }
 

@@ -9,11 +9,7 @@ use std::path::PathBuf;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::engine::{BLOCK, Choices, Runner, Want};
-use tiefsee::layers::Span;
-use tiefsee::llm::{load_model, open_source};
-use tiefsee::models::{ModelShape, architecture};
-use tiefsee::selftest::Proven;
+use tiefsee::llm::{ScoreOptions, Scores, open_source, score};
 use tiefsee::{Error, Result};
 
 use super::common::{DeviceArguments, QuantizeArguments};
@@ -30,10 +26,6 @@ The file has the tensor logits, F32 [tokens, vocabulary]: row i has the scores a
 With --routes it has routes.N, I32 [tokens, slots], for the N-th layer with experts, from 0:
 the routed experts, best first, then the shared ones.";
 
-/// Tokens of a chunk unless asked otherwise.
-const CHUNK: usize = 256;
-/// The longest chunk that every device's launches have room for.
-const LONGEST_CHUNK: usize = 4096;
 /// The most bytes of a file with tokens.
 const LARGEST_LIST: u64 = 64 << 20;
 
@@ -77,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         output::check_file(&arguments.output, "--force")?;
     }
     output::check_folder(&arguments.output)?;
-    let scores = pollster::block_on(score(arguments, &tokens))?;
+    let scores = pollster::block_on(scores(arguments, &tokens))?;
     write(arguments, tokens.len(), &scores)?;
     let Scores { vocabulary, .. } = scores;
     output::note(&format!(
@@ -119,90 +111,25 @@ fn read_tokens(list: &str) -> Result<Vec<u32>> {
     Ok(tokens)
 }
 
-/// What all tokens gave.
-struct Scores {
-    vocabulary: usize,
-    /// `[tokens, vocabulary]`
-    logits: Vec<f32>,
-    /// `[tokens, slots]` for each layer with experts.
-    routes: Vec<Vec<u32>>,
-}
-
-async fn score(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
+async fn scores(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
     let checkpoint = Checkpoint::open(open_source(&arguments.model)?).await?;
-    let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
-    check(tokens, &shape)?;
     let report = LoadReport::new(&arguments.model);
-    let quantize = arguments.quantize.format()?;
+    let options = ScoreOptions {
+        device: arguments.device.options(),
+        quantize: arguments.quantize.format()?,
+        chunk: if arguments.step {
+            Some(1)
+        } else {
+            arguments.chunk.map(NonZeroUsize::get)
+        },
+        routes: arguments.routes,
+    };
     let update = |progress| report.update(progress);
-    let loaded = load_model(&checkpoint, &arguments.device.options(), quantize, &update).await;
+    let scored = score(&checkpoint, tokens, &options, &update).await;
     report.finish();
-    let (Proven { gpu, disabled }, model) = loaded?;
-    arguments.device.warn(gpu.adapter(), &disabled);
-    let chunk = chunk(arguments, gpu.binding_limit, shape.vocabulary)?;
-    let blocks = tokens.len().div_ceil(BLOCK);
-    let mut runner = Runner::new(gpu, model, tokens.len(), blocks).await?;
-
-    let want = if arguments.routes {
-        Want::ScoresAndRoutes
-    } else {
-        Want::Scores
-    };
-    let mut scores = Scores {
-        vocabulary: shape.vocabulary,
-        logits: Vec::new(),
-        routes: Vec::new(),
-    };
-    for (index, part) in tokens.chunks(chunk).enumerate() {
-        let span = Span {
-            tokens: part.to_vec(),
-            start: index * chunk,
-            blocks: (0..blocks as u32).collect(),
-            outputs: part.len(),
-        };
-        let output = runner.run(&[span], want).await?;
-        if let Choices::Scores(logits) = output.choices {
-            scores.logits.extend(logits);
-        }
-        scores.routes.resize(output.routes.len(), Vec::new());
-        for (all, routes) in scores.routes.iter_mut().zip(output.routes) {
-            all.extend(routes);
-        }
-    }
+    let scores = scored?;
+    arguments.device.warn(&scores.adapter, &scores.disabled);
     Ok(scores)
-}
-
-fn check(tokens: &[u32], shape: &ModelShape) -> Result<()> {
-    let ModelShape {
-        vocabulary,
-        context,
-        ..
-    } = *shape;
-    if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
-        return Err(Error::Usage(format!(
-            "--tokens: {token} is not below the vocabulary of {vocabulary}"
-        )));
-    }
-    if tokens.len() > context {
-        let count = tokens.len();
-        return Err(Error::Usage(format!(
-            "--tokens: {count} are more than the model's context of {context}"
-        )));
-    }
-    Ok(())
-}
-
-/// Tokens of a chunk: as asked, if the device can bind the scores of so many.
-fn chunk(arguments: &Arguments, binding_limit: u64, vocabulary: usize) -> Result<usize> {
-    let most = (binding_limit / (4 * vocabulary as u64)).clamp(1, LONGEST_CHUNK as u64) as usize;
-    match arguments.chunk.map(NonZeroUsize::get) {
-        _ if arguments.step => Ok(1),
-        None => Ok(CHUNK.min(most)),
-        Some(chunk) if chunk > most => Err(Error::DoesNotFit(format!(
-            "the device has room for chunks of at most {most} tokens (--chunk {most})"
-        ))),
-        Some(chunk) => Ok(chunk),
-    }
 }
 
 fn write(arguments: &Arguments, tokens: usize, scores: &Scores) -> Result<()> {

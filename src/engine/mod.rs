@@ -21,6 +21,9 @@ pub use runner::{Choices, Runner, StepOutput, Want};
 pub use sampler::{Sampler, Sampling};
 pub use scheduler::{Limits, Planned, Scheduler, SequenceId};
 
+/// Tokens of a prompt that takes every kernel that long prompts take.
+const WARM_UP_TOKENS: usize = 32;
+
 /// Why a sequence ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
@@ -30,15 +33,38 @@ pub enum FinishReason {
     Length,
 }
 
+impl FinishReason {
+    /// What the servers' protocols call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
+}
+
 /// What a step brought.
 #[derive(Debug)]
 pub enum Event {
+    /// Tokens of a sequence went through the model; these are their experts.
+    Routes(SequenceId, TokenRoutes),
     /// A sequence has a new token.
     Token(SequenceId, u32),
     /// A sequence is over; a stop token that ended it is not reported.
     Finished(SequenceId, FinishReason),
     /// A sequence failed; the others go on.
     Failed(SequenceId, Error),
+}
+
+/// The experts of neighbouring tokens of a sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRoutes {
+    /// The position of the first token.
+    pub position: usize,
+    /// How many tokens.
+    pub tokens: usize,
+    /// `[tokens, slots]` of each layer that has experts: best first, then the shared ones.
+    pub layers: Vec<Vec<u32>>,
 }
 
 /// A prompt and how to continue it.
@@ -55,6 +81,8 @@ pub struct Request {
     pub stop_tokens: Vec<u32>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// Whether every token's experts are reported: [`Event::Routes`].
+    pub routes: bool,
 }
 
 /// What a new sequence found done already.
@@ -70,7 +98,13 @@ pub struct Admission {
 pub struct Engine {
     runner: Runner,
     scheduler: Scheduler,
-    samplers: HashMap<SequenceId, Sampler>,
+    running: HashMap<SequenceId, Running>,
+}
+
+/// What the scheduler need not know of a sequence.
+struct Running {
+    sampler: Sampler,
+    routes: bool,
 }
 
 impl Engine {
@@ -83,8 +117,26 @@ impl Engine {
         Ok(Self {
             runner,
             scheduler: Scheduler::new(limits),
-            samplers: HashMap::new(),
+            running: HashMap::new(),
         })
+    }
+
+    /// Runs a prompt and a token of an answer for nothing, so that the first request finds the kernels
+    /// compiled. Only for an engine that has run nothing yet: it writes into the cache.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub async fn warm_up(&mut self) -> Result<()> {
+        for tokens in [WARM_UP_TOKENS.min(self.context()), 1] {
+            let span = Span {
+                tokens: vec![0; tokens],
+                start: 0,
+                blocks: (0..tokens.div_ceil(BLOCK) as u32).collect(),
+                outputs: 1,
+            };
+            self.runner.run(&[span], Want::TOKENS).await?;
+        }
+        Ok(())
     }
 
     /// The model and its cache.
@@ -114,20 +166,22 @@ impl Engine {
             )));
         }
         let sampler = Sampler::new(request.sampling.clone(), request.resumed)?;
+        let routes = request.routes;
         let admission = self.scheduler.add(request)?;
-        self.samplers.insert(admission.id, sampler);
+        let running = Running { sampler, routes };
+        self.running.insert(admission.id, running);
         Ok(admission)
     }
 
     /// Drops a sequence, whatever it is doing; its prompt stays in the cache for the next one.
     pub fn cancel(&mut self, id: SequenceId) {
         self.scheduler.remove(id);
-        self.samplers.remove(&id);
+        self.running.remove(&id);
     }
 
     /// Whether nothing is left to do.
     pub fn is_idle(&self) -> bool {
-        self.samplers.is_empty()
+        self.running.is_empty()
     }
 
     /// Runs the model once; no events if no sequence is left.
@@ -139,17 +193,22 @@ impl Engine {
         if plan.is_empty() {
             return Ok(Vec::new());
         }
-        let greedy =
-            |planned: &Planned| !planned.complete || self.samplers[&planned.id].is_greedy();
-        let want = if plan.iter().all(greedy) {
-            Want::Tokens
-        } else {
-            Want::Scores
+        let running = |planned: &Planned| &self.running[&planned.id];
+        let want = Want {
+            scores: plan
+                .iter()
+                .any(|planned| planned.complete && !running(planned).sampler.is_greedy()),
+            routes: plan.iter().any(|planned| running(planned).routes),
         };
         let spans: Vec<Span> = plan.iter().map(|planned| planned.span.clone()).collect();
         let output = self.runner.run(&spans, want).await?;
         let mut events = Vec::new();
+        let mut first = 0;
         for (row, planned) in plan.iter().enumerate() {
+            if self.running[&planned.id].routes {
+                events.push(Event::Routes(planned.id, output.routes(planned, first)));
+            }
+            first += planned.span.tokens.len();
             self.scheduler.ran(planned);
             if planned.complete {
                 self.choose(planned, row, &output, &mut events);
@@ -167,10 +226,10 @@ impl Engine {
     ) {
         let id = planned.id;
         let history = self.scheduler.tokens(id);
-        let sampler = self
-            .samplers
+        let Running { sampler, .. } = self
+            .running
             .get_mut(&id)
-            .expect("every planned sequence has a sampler");
+            .expect("every planned sequence is running");
         let token = match &output.choices {
             Choices::Tokens(tokens) => Some(tokens[row]).filter(|&token| token != NOT_FINITE),
             Choices::Scores(scores) => {
@@ -189,8 +248,24 @@ impl Engine {
             events.push(Event::Token(id, token));
         }
         if let Some(reason) = finished {
-            self.samplers.remove(&id);
+            self.running.remove(&id);
             events.push(Event::Finished(id, reason));
+        }
+    }
+}
+
+impl StepOutput {
+    /// The experts of `planned`'s tokens, the first of which is in row `first` of the step.
+    fn routes(&self, planned: &Planned, first: usize) -> TokenRoutes {
+        let tokens = planned.span.tokens.len();
+        let rows = |layer: &Vec<u32>| {
+            let slots = layer.len() / self.tokens;
+            layer[first * slots..][..tokens * slots].to_vec()
+        };
+        TokenRoutes {
+            position: planned.span.start,
+            tokens,
+            layers: self.routes.iter().map(rows).collect(),
         }
     }
 }

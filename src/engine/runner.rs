@@ -14,13 +14,24 @@ const RECORDINGS: usize = 16;
 
 /// What a step gives back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Want {
-    /// The best token of each output: four bytes each.
-    Tokens,
-    /// All scores.
-    Scores,
-    /// All scores and every token's experts.
-    ScoresAndRoutes,
+pub struct Want {
+    /// All scores of each output, instead of its best token, which is four bytes.
+    pub scores: bool,
+    /// Every token's experts.
+    pub routes: bool,
+}
+
+impl Want {
+    /// The best token of each output.
+    pub const TOKENS: Self = Self {
+        scores: false,
+        routes: false,
+    };
+    /// All scores of each output.
+    pub const SCORES: Self = Self {
+        scores: true,
+        routes: false,
+    };
 }
 
 /// The outputs of a step, in the order of its spans.
@@ -35,6 +46,8 @@ pub enum Choices {
 /// What a step gave.
 #[derive(Debug)]
 pub struct StepOutput {
+    /// Tokens that ran.
+    pub tokens: usize,
     /// Tokens or scores.
     pub choices: Choices,
     /// The experts of each layer that has them, if asked for: `[tokens, slots]`, best first,
@@ -118,13 +131,13 @@ impl Runner {
         let results = self.prepare(spans, want).submit(&gpu).read().await?;
         let mut results = results.into_iter();
         let first = results.next().expect("every step has outputs");
-        let choices = match want {
-            Want::Tokens => Choices::Tokens(bytemuck::pod_collect_to_vec(&first)),
-            Want::Scores | Want::ScoresAndRoutes => {
-                Choices::Scores(bytemuck::pod_collect_to_vec(&first))
-            }
+        let choices = if want.scores {
+            Choices::Scores(bytemuck::pod_collect_to_vec(&first))
+        } else {
+            Choices::Tokens(bytemuck::pod_collect_to_vec(&first))
         };
         Ok(StepOutput {
+            tokens: spans.iter().map(|span| span.tokens.len()).sum(),
             choices,
             routes: results
                 .map(|bytes| bytemuck::pod_collect_to_vec(&bytes))
@@ -163,14 +176,14 @@ impl Runner {
         let batch = Batch::new(&self.gpu, shape, rotary.frequencies.len());
         let mut pass = Pass::new(&self.gpu);
         let forward = self.model.forward(&mut pass, &batch, &self.caches);
-        let results = match want {
-            Want::Tokens => vec![ops::argmax(&mut pass, &forward.scores)],
-            Want::Scores => vec![forward.scores],
-            Want::ScoresAndRoutes => {
-                let choices = forward.routes.into_iter().map(|routes| routes.choices);
-                std::iter::once(forward.scores).chain(choices).collect()
-            }
-        };
+        let mut results = vec![if want.scores {
+            forward.scores
+        } else {
+            ops::argmax(&mut pass, &forward.scores)
+        }];
+        if want.routes {
+            results.extend(forward.routes.into_iter().map(|routes| routes.choices));
+        }
         Step {
             shape,
             want,

@@ -128,9 +128,14 @@ pub(super) async fn list(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, Adapt
     let report = |(number, adapter): (usize, wgpu::Adapter)| {
         let limits = adapter.limits();
         let refused = refusal(&limits);
+        let mut info = adapter.get_info();
+        // Browsers keep names to themselves.
+        if info.name.is_empty() {
+            info.name = "the GPU".into();
+        }
         let report = AdapterReport {
             number,
-            info: adapter.get_info(),
+            info,
             tiers: tiers(&adapter),
             limits,
             refused,
@@ -183,6 +188,9 @@ fn describe(report: &AdapterReport) -> String {
 }
 
 fn no_adapter(wanted: Option<&str>, seen: &[String]) -> String {
+    if seen.is_empty() && super::BROWSER {
+        return "the browser gives no WebGPU adapter".into();
+    }
     if seen.is_empty() {
         return "no GPU driver was found. Install your card's Vulkan driver; for a processor, Mesa's software \
                 driver does (Debian and Ubuntu: mesa-vulkan-drivers, Fedora: mesa-vulkan-drivers, Arch: \

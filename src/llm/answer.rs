@@ -7,17 +7,26 @@ use futures::{Stream, stream};
 use web_time::{Duration, Instant};
 
 use super::{GenerateOptions, Llm};
-use crate::engine::{Admission, Event, FinishReason, Request, SequenceId};
+use crate::engine::{Admission, Event, FinishReason, Request, SequenceId, TokenRoutes};
 use crate::error::{Error, Result};
 use crate::text::{Opening, Piece, Prompt, ReasoningSplitter, Specials, StopStrings, TextStream};
 
 /// A part of an answer, in the order of generation.
 #[derive(Clone, Debug)]
 pub enum Update {
+    /// What was generated, with the markers between thinking and answer: all of it comes once
+    /// more, told apart, as the next two.
+    Text(String),
     /// What the model thinks.
     Reasoning(String),
     /// What it says.
     Content(String),
+    /// The experts of tokens that went through the model, if asked for.
+    Routes(TokenRoutes),
+    /// The device was lost, for this reason; it is opened again now.
+    DeviceLost(String),
+    /// The device is open again, and the answer goes on.
+    DeviceReopened,
     /// The end.
     Done(Completion),
 }
@@ -77,6 +86,14 @@ impl Completion {
     }
 }
 
+/// What happened to the device during an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device {
+    Fine,
+    Lost,
+    Reopened,
+}
+
 /// An answer under way.
 pub(super) struct Answer<'a> {
     llm: &'a mut Llm,
@@ -88,7 +105,7 @@ pub(super) struct Answer<'a> {
     completion: Completion,
     started: Instant,
     first_token: Option<Instant>,
-    reopened: bool,
+    device: Device,
     ready: std::collections::VecDeque<Update>,
     over: bool,
 }
@@ -106,6 +123,7 @@ impl<'a> Answer<'a> {
             max_tokens: options.max_tokens.unwrap_or(usize::MAX),
             stop_tokens: llm.generation.eos_token_ids.clone(),
             sampling: options.sampling.clone(),
+            routes: options.routes,
         };
         let Admission { id, cached_tokens } = llm.engine.add(request.clone())?;
         let usage = Usage {
@@ -133,7 +151,7 @@ impl<'a> Answer<'a> {
             completion,
             started: Instant::now(),
             first_token: None,
-            reopened: false,
+            device: Device::Fine,
             ready: std::collections::VecDeque::new(),
             over: false,
         })
@@ -147,6 +165,10 @@ impl<'a> Answer<'a> {
 
     async fn next(&mut self) -> Result<Option<Update>> {
         while self.ready.is_empty() && !self.over {
+            if self.device == Device::Lost {
+                self.reopen().await?;
+                continue;
+            }
             match self.llm.engine.step().await {
                 Ok(events) => {
                     for event in events {
@@ -158,7 +180,10 @@ impl<'a> Answer<'a> {
                     }
                 }
                 // Once, and from the tokens so far: the driver may have been reset.
-                Err(Error::DeviceLost(_)) if !self.reopened => self.reopen().await?,
+                Err(Error::DeviceLost(why)) if self.device == Device::Fine => {
+                    self.device = Device::Lost;
+                    self.ready.push_back(Update::DeviceLost(why));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -166,8 +191,9 @@ impl<'a> Answer<'a> {
     }
 
     async fn reopen(&mut self) -> Result<()> {
-        self.reopened = true;
         self.llm.reload().await?;
+        self.device = Device::Reopened;
+        self.ready.push_back(Update::DeviceReopened);
         let generated = self.completion.tokens.len();
         let mut request = self.request.clone();
         request.tokens.extend(&self.completion.tokens);
@@ -179,6 +205,9 @@ impl<'a> Answer<'a> {
 
     fn take(&mut self, event: Event) -> Result<()> {
         match event {
+            Event::Routes(id, routes) if id == self.id => {
+                self.ready.push_back(Update::Routes(routes));
+            }
             Event::Token(id, token) if id == self.id && !self.over => {
                 self.first_token.get_or_insert_with(Instant::now);
                 self.completion.tokens.push(token);
@@ -204,7 +233,7 @@ impl<'a> Answer<'a> {
                 return Err(error);
             }
             // The rest of an answer that was dropped.
-            Event::Token(..) | Event::Finished(..) | Event::Failed(..) => {}
+            Event::Routes(..) | Event::Token(..) | Event::Finished(..) | Event::Failed(..) => {}
         }
         Ok(())
     }
@@ -215,7 +244,11 @@ impl<'a> Answer<'a> {
     }
 
     fn split(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         self.completion.text.push_str(text);
+        self.ready.push_back(Update::Text(text.to_owned()));
         for piece in self.splitter.push(text) {
             self.tell(piece);
         }

@@ -3,6 +3,7 @@
 //! What the command line, the examples and the browser call; it prints nothing.
 
 mod answer;
+mod scores;
 mod source;
 
 use std::rc::Rc;
@@ -15,12 +16,13 @@ use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions};
+use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
 use crate::models::{Loader, Model, Progress, architecture};
 use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
+pub use scores::{ScoreOptions, Scores, score};
 pub use source::open_source;
 
 /// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
@@ -61,6 +63,8 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// Whether every token's experts are told: [`Update::Routes`].
+    pub routes: bool,
 }
 
 /// A loaded model with its tokenizer and templates.
@@ -117,9 +121,19 @@ impl Llm {
         })
     }
 
+    /// The device it runs on.
+    pub fn gpu(&self) -> &Gpu {
+        self.engine.runner().gpu()
+    }
+
+    /// Tokens that a conversation may have.
+    pub fn context(&self) -> usize {
+        self.engine.context()
+    }
+
     /// The adapter it runs on.
     pub fn device(&self) -> &AdapterReport {
-        self.engine.runner().gpu().adapter()
+        self.gpu().adapter()
     }
 
     /// A sentence for each feature of the device that is not used because it does not work.
@@ -158,6 +172,7 @@ impl Llm {
             },
             max_tokens: max_new_tokens,
             stop: Vec::new(),
+            routes: false,
         }
     }
 

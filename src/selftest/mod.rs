@@ -95,13 +95,14 @@ const WEIGHTED: [Weighted; 7] = [
     experts::expert_matmul,
 ];
 
-/// Runs every kernel once, those that read weights in every format.
+/// Runs every kernel once, those that read weights in every format, and tells `tell` of each.
 ///
 /// # Errors
 /// For a lost device and one without memory; a kernel that fails otherwise is a failed check.
-pub async fn run(gpu: &Gpu) -> Result<Vec<Check>> {
+pub async fn run(gpu: &Gpu, tell: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let mut keep = |attempt: Attempt| {
+        tell(&attempt.check);
         checks.push(attempt.check);
         Ok(())
     };

@@ -52,6 +52,11 @@ fn runner(folder: &Path) -> Runner {
     runner_with(folder, 8, None, None)
 }
 
+const ROUTED: Want = Want {
+    routes: true,
+    ..Want::SCORES
+};
+
 fn run(runner: &mut Runner, spans: &[Span], want: Want) -> StepOutput {
     pollster::block_on(runner.run(spans, want)).expect("a step")
 }
@@ -77,7 +82,7 @@ fn span(tokens: &[u32], start: usize) -> Span {
 fn in_chunks(runner: &mut Runner, tokens: &[u32], chunk: usize) -> Vec<f32> {
     let chunks = tokens.chunks(chunk).enumerate();
     chunks
-        .flat_map(|(n, part)| scores(run(runner, &[span(part, n * chunk)], Want::Scores)))
+        .flat_map(|(n, part)| scores(run(runner, &[span(part, n * chunk)], Want::SCORES)))
         .collect()
 }
 
@@ -130,7 +135,7 @@ fn experts_equal_transformers() {
         for chunk in [tokens.len(), 1] {
             let mut compared = 0;
             for (n, part) in tokens.chunks(chunk).enumerate() {
-                let output = run(&mut runner, &[span(part, n * chunk)], Want::ScoresAndRoutes);
+                let output = run(&mut runner, &[span(part, n * chunk)], ROUTED);
                 assert_eq!(
                     output.routes.len(),
                     margins.len(),
@@ -175,7 +180,7 @@ fn greedy_tokens_equal_transformers() {
         while tokens.len() < expected.len() {
             let mut span = span(&tokens[start..], start);
             span.outputs = 1;
-            let output = run(&mut runner, &[span], Want::Tokens);
+            let output = run(&mut runner, &[span], Want::TOKENS);
             let Choices::Tokens(chosen) = output.choices else {
                 panic!("scores instead of tokens")
             };
@@ -222,12 +227,12 @@ fn sequences_do_not_notice_each_other() {
         run(
             &mut runner,
             &spans([&tokens[..1], &tokens[..4], &tokens[..last]], [0, 0, 0]),
-            Want::Scores,
+            Want::SCORES,
         );
         let both = run(
             &mut runner,
             &spans([&tokens[..7], &tokens[4..], &tokens[last..]], [0, 4, last]),
-            Want::Scores,
+            Want::SCORES,
         );
         let expected = [
             &expected[..7 * width],
@@ -249,12 +254,12 @@ fn a_recording_replayed_elsewhere_equals_a_fresh_one() {
         // A new runner has recorded nothing; its first single token is this one.
         let mut fresh = runner(&golden.folder);
         if position > 0 {
-            run(&mut fresh, &[span(&tokens[..position], 0)], Want::Scores);
+            run(&mut fresh, &[span(&tokens[..position], 0)], Want::SCORES);
         }
         let scores = scores(run(
             &mut fresh,
             &[span(&tokens[position..=position], position)],
-            Want::Scores,
+            Want::SCORES,
         ));
         let width = scores.len();
         let replayed = &whole[position * width..][..width];
@@ -286,7 +291,7 @@ fn positions_far_out_keep_their_distances() {
             blocks: blocks.clone(),
             outputs: 1,
         };
-        run(&mut runner, &[span], Want::Tokens);
+        run(&mut runner, &[span], Want::TOKENS);
     }
     let last = Span {
         tokens: vec![long[4099]],
@@ -294,7 +299,7 @@ fn positions_far_out_keep_their_distances() {
         blocks,
         outputs: 1,
     };
-    let actual = scores(run(&mut runner, &[last], Want::Scores));
+    let actual = scores(run(&mut runner, &[last], Want::SCORES));
     let expected = reference
         .forward(&long, Attention::Absorbed)
         .logits

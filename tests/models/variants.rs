@@ -28,7 +28,7 @@ fn weights_split_over_many_bindings_give_the_same_scores() {
             let spans: Vec<_> = spans.collect();
             let actual: Vec<f32> = spans
                 .into_iter()
-                .flat_map(|span| scores(run(&mut runner, &[span], Want::Scores)))
+                .flat_map(|span| scores(run(&mut runner, &[span], Want::SCORES)))
                 .collect();
             assert_scores(
                 &actual,
@@ -78,10 +78,10 @@ fn a_decode_step_is_one_submit_and_few_launches() {
         }]
     };
     for position in 0..12 {
-        run(&mut runner, &step(position), Want::Tokens);
+        run(&mut runner, &step(position), Want::TOKENS);
     }
     let layers = runner.shape().layers;
-    let recording = runner.prepare(&step(12), Want::Tokens);
+    let recording = runner.prepare(&step(12), Want::TOKENS);
     let launches = recording.kernels().count();
     // Embedding, first norm, head and argmax belong to no layer.
     let per_layer = (launches - 4).div_ceil(layers);
@@ -109,7 +109,7 @@ fn a_prompt_takes_the_grouped_path_in_every_layer() {
         blocks: (0..8).collect(),
         outputs: 1,
     }];
-    let recording = runner.prepare(&prompt, Want::Tokens);
+    let recording = runner.prepare(&prompt, Want::TOKENS);
     let count = |name: &str| recording.kernels().filter(|&kernel| kernel == name).count();
     assert_eq!(count("group_by_expert"), 3, "layers with experts");
     assert_eq!(count("expert_matmul"), 6);

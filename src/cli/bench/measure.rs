@@ -190,7 +190,7 @@ impl Bench {
             outputs: 1,
         };
         let gpu = Rc::clone(self.runner.gpu());
-        let recording = self.runner.prepare(&[span], Want::Tokens);
+        let recording = self.runner.prepare(&[span], Want::TOKENS);
         let launches = recording.kernels().count();
         let submits = recording.submits();
         let started = Instant::now();

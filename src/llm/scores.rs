@@ -1,0 +1,129 @@
+//! The raw scores of given tokens, for comparing with other implementations.
+//!
+//! Needs no tokenizer: config.json and the weights are enough.
+
+use super::load_model;
+use crate::checkpoint::Checkpoint;
+use crate::engine::{BLOCK, Choices, Runner, Want};
+use crate::error::{Error, Result};
+use crate::formats::Format;
+use crate::gpu::{AdapterReport, DeviceOptions};
+use crate::layers::Span;
+use crate::models::{ModelShape, Progress, architecture};
+use crate::selftest::Proven;
+
+/// Tokens of a chunk unless asked otherwise.
+const CHUNK: usize = 256;
+/// The longest chunk that every device's launches have room for.
+const LONGEST_CHUNK: usize = 4096;
+
+/// How tokens are scored.
+#[derive(Clone, Debug, Default)]
+pub struct ScoreOptions {
+    /// Which device, with which of its features.
+    pub device: DeviceOptions,
+    /// What projections are packed into on loading; as stored if `None`.
+    pub quantize: Option<&'static Format>,
+    /// Tokens that go through the model at a time; 256, or what the device has room for, if `None`.
+    pub chunk: Option<usize>,
+    /// Whether the tokens' experts are wanted, too.
+    pub routes: bool,
+}
+
+/// What all tokens gave.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// The adapter that computed it.
+    pub adapter: AdapterReport,
+    /// A sentence for each feature of the device that is not used because it does not work.
+    pub disabled: Vec<String>,
+    /// Scores of a token.
+    pub vocabulary: usize,
+    /// `[tokens, vocabulary]`
+    pub logits: Vec<f32>,
+    /// `[tokens, slots]` for each layer with experts, if asked for: best first, then the shared ones.
+    pub routes: Vec<Vec<u32>>,
+}
+
+/// Loads `checkpoint`'s weights and runs `tokens` through them as one sequence.
+///
+/// # Errors
+/// [`Error::Usage`] for tokens that the model does not know or that are too many,
+/// [`Error::DoesNotFit`] for a chunk that the device has no room for; else as [`load_model`].
+pub async fn score(
+    checkpoint: &Checkpoint,
+    tokens: &[u32],
+    options: &ScoreOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<Scores> {
+    let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
+    check(tokens, &shape)?;
+    let (Proven { gpu, disabled }, model) =
+        load_model(checkpoint, &options.device, options.quantize, progress).await?;
+    let chunk = chunk(options.chunk, gpu.binding_limit, shape.vocabulary)?;
+    let blocks = tokens.len().div_ceil(BLOCK);
+    let mut scores = Scores {
+        adapter: gpu.adapter().clone(),
+        disabled,
+        vocabulary: shape.vocabulary,
+        logits: Vec::new(),
+        routes: Vec::new(),
+    };
+    let mut runner = Runner::new(gpu, model, tokens.len(), blocks).await?;
+    let want = Want {
+        routes: options.routes,
+        ..Want::SCORES
+    };
+    for (index, part) in tokens.chunks(chunk).enumerate() {
+        let span = Span {
+            tokens: part.to_vec(),
+            start: index * chunk,
+            blocks: (0..blocks as u32).collect(),
+            outputs: part.len(),
+        };
+        let output = runner.run(&[span], want).await?;
+        if let Choices::Scores(logits) = output.choices {
+            scores.logits.extend(logits);
+        }
+        scores.routes.resize(output.routes.len(), Vec::new());
+        for (all, routes) in scores.routes.iter_mut().zip(output.routes) {
+            all.extend(routes);
+        }
+    }
+    Ok(scores)
+}
+
+fn check(tokens: &[u32], shape: &ModelShape) -> Result<()> {
+    let ModelShape {
+        vocabulary,
+        context,
+        ..
+    } = *shape;
+    if tokens.is_empty() {
+        return Err(Error::Usage("there are no tokens to score".into()));
+    }
+    if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocabulary) {
+        return Err(Error::Usage(format!(
+            "token {token} is not below the vocabulary of {vocabulary}"
+        )));
+    }
+    if tokens.len() > context {
+        let count = tokens.len();
+        return Err(Error::Usage(format!(
+            "{count} tokens are more than the model's context of {context}"
+        )));
+    }
+    Ok(())
+}
+
+/// Tokens of a chunk: as asked, if the device can bind the scores of so many.
+fn chunk(asked: Option<usize>, binding_limit: u64, vocabulary: usize) -> Result<usize> {
+    let most = (binding_limit / (4 * vocabulary as u64)).clamp(1, LONGEST_CHUNK as u64) as usize;
+    match asked {
+        None => Ok(CHUNK.min(most)),
+        Some(chunk) if chunk > most => Err(Error::DoesNotFit(format!(
+            "the device has room for chunks of at most {most} tokens (--chunk {most})"
+        ))),
+        Some(chunk) => Ok(chunk),
+    }
+}
