@@ -46,10 +46,13 @@ pub mod gpu;
 pub mod layers;
 pub mod llm;
 pub mod models;
+pub mod openai;
 pub mod ops;
 pub mod reference;
 pub mod selftest;
 pub mod text;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 
 pub use error::{Error, Result};
 pub use llm::{Completion, GenerateOptions, Llm, LoadOptions, Update};

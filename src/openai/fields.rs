@@ -1,0 +1,58 @@
+//! Fields of a request's object, each with a name for complaints.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// The fields of a request.
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// The object that `json` is.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no JSON or no object.
+    pub(super) fn parse(json: &str) -> Result<Self> {
+        match serde_json::from_str(json) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(Error::Usage("the request is no JSON object".into())),
+            Err(error) => Err(Error::Usage(format!("the request is no JSON: {error}"))),
+        }
+    }
+
+    /// The value of `name`; `None` if it is absent or null.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a value of another type.
+    pub(super) fn get<'f, T: Deserialize<'f>>(&'f self, name: &str) -> Result<Option<T>> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => T::deserialize(value)
+                .map(Some)
+                .map_err(|error| wrong(name, format!("makes no sense: {error}"))),
+        }
+    }
+
+    /// Refuses what would change the answer but is not there.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless each field is absent or has the value that means nothing.
+    pub(super) fn refuse(&self, unsupported: &[(&str, fn(&Value) -> bool)]) -> Result<()> {
+        for &(name, means_nothing) in unsupported {
+            let value = self.0.get(name).unwrap_or(&Value::Null);
+            if !value.is_null() && !means_nothing(value) {
+                return Err(wrong(name, "is not supported"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A complaint about the field called `name`.
+pub(super) fn wrong(name: impl Into<String>, what: impl Into<String>) -> Error {
+    Error::Parameter {
+        name: name.into(),
+        what: what.into(),
+    }
+}
