@@ -4,6 +4,7 @@
 //! used; nothing here knows an architecture or a device.
 
 mod config;
+mod manifest;
 mod numbers;
 mod safetensors;
 mod scope;
@@ -23,6 +24,7 @@ use self::unique::Unique;
 use crate::error::{Error, Result};
 
 pub use self::config::{Fields, Rope, Yarn};
+pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
 pub use self::tensor::StoredTensor;

@@ -12,6 +12,7 @@ mod doctor;
 mod inspect;
 mod interrupt;
 mod logits;
+mod manifest;
 mod output;
 mod progress;
 mod run;
@@ -44,6 +45,7 @@ enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
     Logits(logits::Arguments),
+    Manifest(manifest::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
     Completions(completions::Arguments),
@@ -55,6 +57,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments),
             Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
+            Self::Manifest(arguments) => manifest::run(arguments).map(done),
             Self::Bench(arguments) => bench::run(arguments),
             Self::Doctor(arguments) => doctor::run(arguments),
             Self::Completions(arguments) => {
