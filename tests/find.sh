@@ -78,7 +78,38 @@ has_wasm_target() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]
 }
 
-# Whether Debian's toolchain is there with the sources to build one.
+# Debian's linker for the browser: the newest, as its name has a version.
+find_wasm_linker() {
+    ls /usr/bin/wasm-ld-* 2>/dev/null | sort -V | tail -n 1
+}
+
+# Whether Debian's toolchain is there with the sources to build one, and a linker.
 has_wasm_sources() {
-    [ -d /usr/lib/rustlib/src/rust/library/std ] && is_recent /usr/bin/cargo && is_recent /usr/bin/rustc
+    [ -d /usr/lib/rustlib/src/rust/library/std ] && is_recent /usr/bin/cargo &&
+        is_recent /usr/bin/rustc && [ -n "$(find_wasm_linker)" ]
+}
+
+# The version that a crate has in Cargo.lock.
+locked_version() {
+    sed -n "/^name = \"$1\"\$/{n;s/^version = \"\(.*\)\"\$/\1/p;q;}" Cargo.lock
+}
+
+# The wasm-bindgen of that version, which the build puts there.
+wasm_bindgen() {
+    printf '%s/wasm-bindgen-%s/bin/wasm-bindgen\n' "${CARGO_TARGET_DIR:-target}" "$(locked_version wasm-bindgen)"
+}
+
+# Whether there is a Node.js that runs the build of the package and its tests.
+has_node() {
+    command -v npm >/dev/null 2>&1 &&
+        node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null
+}
+
+# A Chromium that brings a software driver along.
+find_chromium() {
+    for program in chromium chromium-browser google-chrome; do
+        if command -v "$program"; then
+            return
+        fi
+    done
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what tiefsee needs and this machine lacks, saying what, and nothing where all is there.
-# `setup.sh` is for building and running, `setup.sh all` for every test as well.
+# `setup.sh` is for building and running, `setup.sh web` for building the browser's package,
+# `setup.sh all` for every test as well.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/find.sh
@@ -40,8 +41,15 @@ packages() {
     zypper:lavapipe) echo libvulkan1 libvulkan_lvp ;;
     apk:lavapipe) echo vulkan-loader mesa-vulkan-swrast ;;
     *:swiftshader) echo chromium ;;
-    apt-get:wasm) echo rustc-web cargo-web rust-web-src ;;
+    apt-get:wasm) echo rustc-web cargo-web rust-web-src "$(newest_lld)" ;;
+    *:node) echo nodejs npm ;;
     esac
+}
+
+# The linker for the browser: the newest package whose name has a version.
+newest_lld() {
+    refresh_apt >&2
+    apt-cache pkgnames lld- | grep -x 'lld-[0-9]*' | sort -V | tail -n 1
 }
 
 as_root() {
@@ -170,6 +178,28 @@ set_up_wasm() {
     has_wasm_sources || fail "this system's package of Rust cannot build for wasm32-unknown-unknown."
 }
 
+set_up_wasm_bindgen() {
+    program=$(wasm_bindgen)
+    if [ -x "$program" ]; then
+        return
+    fi
+    version=$(locked_version wasm-bindgen)
+    say "no wasm-bindgen $version, as Cargo.lock has it: building it with cargo"
+    cargo install --quiet --root "${program%/bin/wasm-bindgen}" --version "$version" wasm-bindgen-cli ||
+        fail 'wasm-bindgen could not be built: see the messages above.'
+}
+
+set_up_node() {
+    has_node || install node 'the package is built with Node.js 20 or newer, and there is none'
+    has_node || fail "there is still no Node.js 20 with npm: install it as https://nodejs.org shows."
+}
+
+set_up_web() {
+    set_up_wasm
+    set_up_wasm_bindgen
+    set_up_node
+}
+
 linux=$([ "$(uname -s)" != Linux ] || echo yes)
 case ${1:-run} in
 run)
@@ -178,6 +208,11 @@ run)
         set_up_linker
         set_up_vulkan
     fi
+    ;;
+web)
+    set_up_cargo
+    [ -z "$linux" ] || set_up_linker
+    set_up_web
     ;;
 all)
     set_up_cargo
@@ -188,7 +223,7 @@ all)
     set_up_swiftshader
     set_up_component rustfmt fmt
     set_up_component clippy clippy
-    set_up_wasm
+    set_up_web
     ;;
-*) fail "$1 is neither nothing nor all" ;;
+*) fail "$1 is none of nothing, web and all" ;;
 esac
