@@ -2,6 +2,7 @@
 #
 #   make demo    the bundled model answers a question
 #   make bench   how fast the bundled model runs here
+#   make web     the npm package (examples/web/dist) and the demo page (examples/web/site)
 #   make test    everything that must hold before a change lands, cheapest first
 
 PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
@@ -14,13 +15,17 @@ GPU_TESTS = $(shell grep -rlE --include='*.rs' '^mod common;|CARGO_BIN_EXE_' tes
 	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vx common | sort -u)
 GPU_TEST_FLAGS = $(or $(GPU_TESTS:%=--test %),$(error no test under tests/ uses a device))
 
-.PHONY: demo bench test build
+.PHONY: demo bench web test build
 
 demo: build
 	$(PROGRAM) run demo "What is 27 + 48?"
 
 bench: build
 	$(PROGRAM) bench demo
+
+web:
+	@sh tests/setup.sh web
+	sh examples/web/build.sh
 
 build:
 	@sh tests/setup.sh
@@ -35,7 +40,11 @@ test:
 	sh tests/on.sh lavapipe none cargo test --release --locked $(GPU_TEST_FLAGS)
 	sh tests/on.sh swiftshader all cargo test --release --locked $(GPU_TEST_FLAGS)
 	sh tests/on.sh swiftshader none cargo test --release --locked $(GPU_TEST_FLAGS)
-	sh tests/wasm.sh
+	cargo build --release --locked
+	sh examples/web/build.sh
+	sh examples/web/test.sh
 	@lines() { find "$$@" -type f -exec cat {} + | wc -l; }; \
 	printf '%d lines of Rust, %d of tests, %d of WGSL\n' \
-		"$$(lines src examples -name '*.rs')" "$$(lines tests -name '*.rs')" "$$(lines shaders -name '*.wgsl')"
+		"$$(lines src examples -name '*.rs')" "$$(lines tests -name '*.rs')" "$$(lines shaders -name '*.wgsl')"; \
+	printf '%d lines of TypeScript, %d of tests in the browser\n' \
+		"$$(lines examples/web/src examples/web/page -name '*.ts')" "$$(lines examples/web/test -name '*.mjs')"

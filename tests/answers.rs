@@ -249,7 +249,7 @@ fn a_lost_device_is_reopened_once_and_the_answer_goes_on() {
     let whole = complete(&mut load(1), &user("What is 27 + 48?"), &greedy()).2;
     let mut llm = load(1);
     let gpu = std::rc::Rc::clone(llm.engine().runner().gpu());
-    let resumed = pollster::block_on(async {
+    let (resumed, told) = pollster::block_on(async {
         let messages = user("What is 27 + 48?");
         let stream = llm.chat(&messages, &greedy()).expect("a prompt that fits");
         pin_mut!(stream);
@@ -259,15 +259,68 @@ fn a_lost_device_is_reopened_once_and_the_answer_goes_on() {
             .expect("a first part")
             .expect("no error");
         gpu.destroy();
+        let mut told = Vec::new();
         loop {
-            if let Update::Done(completion) =
-                stream.next().await.expect("an end").expect("it recovers")
-            {
-                break completion;
+            match stream.next().await.expect("an end").expect("it recovers") {
+                Update::Done(completion) => break (completion, told),
+                Update::DeviceLost(_) => told.push("lost"),
+                Update::DeviceReopened => told.push("reopened"),
+                _ => {}
             }
         }
     });
+    assert_eq!(told, ["lost", "reopened"]);
     assert_eq!((resumed.text, resumed.tokens), (whole.text, whole.tokens));
+}
+
+#[test]
+fn every_token_has_experts_if_they_are_asked_for() {
+    let mut llm = load(1);
+    let plain = complete(&mut llm, &user("What is 27 + 48?"), &greedy()).2;
+    let options = GenerateOptions {
+        routes: true,
+        ..greedy()
+    };
+    // Another model, so that no prompt is in the cache.
+    let mut llm = load(1);
+    let parts = pollster::block_on(async {
+        let messages = user("What is 27 + 48?");
+        let stream = llm.chat(&messages, &options).expect("a prompt that fits");
+        let updates: Vec<_> = stream.collect().await;
+        updates
+            .into_iter()
+            .filter_map(|update| match update.expect("no error") {
+                Update::Routes(routes) => Some(routes),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    });
+    let mut position = 0;
+    for part in &parts {
+        assert_eq!(part.position, position);
+        position += part.tokens;
+        for layer in &part.layers {
+            let slots = layer.len() / part.tokens;
+            assert_eq!(
+                layer.len(),
+                parts[0].layers[0].len() / parts[0].tokens * part.tokens
+            );
+            let distinct = |experts: &[u32]| {
+                experts
+                    .iter()
+                    .collect::<std::collections::HashSet<_>>()
+                    .len()
+            };
+            assert!(
+                layer
+                    .chunks(slots)
+                    .all(|experts| distinct(experts) == slots)
+            );
+        }
+    }
+    // The last token is chosen and never read.
+    let usage = plain.usage;
+    assert_eq!(position, usage.prompt_tokens + usage.completion_tokens);
 }
 
 #[test]

@@ -27,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "engine",
             "text",
             "models",
+            "layers",
             "checkpoint",
             "formats",
             "gpu",

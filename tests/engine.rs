@@ -292,3 +292,47 @@ fn the_pool_gives_each_block_once() {
     pool.give(taken);
     assert_eq!(pool.free(), 3);
 }
+
+#[test]
+fn the_next_step_is_known_ahead_only_if_nothing_can_come_between() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    let id = scheduler.add(request(0..5, 40)).expect("it fits").id;
+    let mut plan = scheduler.plan();
+    for step in 0..30 {
+        let ahead = scheduler.plan_ahead(&plan).expect("nothing is in the way");
+        for planned in &plan {
+            scheduler.ran(planned);
+        }
+        assert_eq!(scheduler.push(id, 100 + step), None);
+        // The same as without looking ahead, but for the token, which was not known.
+        let mut sure = scheduler.plan();
+        assert_eq!(sure.len(), 1);
+        assert_eq!(sure[0].span.tokens, [100 + step]);
+        sure[0].span.tokens = vec![0];
+        assert_eq!(ahead, sure);
+        plan = ahead;
+    }
+    // A prompt that waits for a turn must not wait longer.
+    let other = scheduler.add(request(50..60, 4)).expect("it fits").id;
+    assert_eq!(scheduler.plan_ahead(&plan), None);
+    scheduler.remove(other);
+    assert!(scheduler.plan_ahead(&plan).is_some());
+    // What was planned for a sequence that is gone is no step any more.
+    scheduler.remove(id);
+    assert_eq!(scheduler.plan_ahead(&plan), None);
+}
+
+#[test]
+fn no_step_is_ahead_of_the_last_one_and_of_half_a_prompt() {
+    let mut scheduler = Scheduler::new(LIMITS);
+    scheduler.add(request(0..50, 2)).expect("it fits");
+    let first = scheduler.plan();
+    assert!(!first[0].complete);
+    assert_eq!(scheduler.plan_ahead(&first), None);
+    scheduler.ran(&first[0]);
+    let rest = scheduler.plan();
+    assert!(rest[0].complete);
+    // The token after the next one would be the third.
+    let ahead = scheduler.plan_ahead(&rest).expect("one more");
+    assert_eq!(scheduler.plan_ahead(&ahead), None);
+}

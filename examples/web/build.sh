@@ -6,14 +6,25 @@ cd "$(dirname "$0")/../.."
 
 web=examples/web
 sh tests/wasm.sh build --profile web
-# wasm-opt makes it a tenth smaller; everything works without.
-wasm=${CARGO_TARGET_DIR:-target}/wasm/wasm32-unknown-unknown/web/tiefsee.wasm
-rm -rf "$web/src/wasm"
-"$(wasm_bindgen)" --target web --remove-name-section --out-dir "$web/src/wasm" "$wasm"
-if command -v wasm-opt >/dev/null 2>&1; then
-    wasm-opt -Oz --all-features -o "$web/src/wasm/tiefsee_bg.wasm" "$web/src/wasm/tiefsee_bg.wasm" ||
-        printf 'build.sh: wasm-opt failed, the module stays as it is\n' >&2
+wasm=${CARGO_TARGET_DIR:-target}/wasm
+bound=$wasm/bound
+"$(wasm_bindgen)" --target web --remove-name-section --out-dir "$bound" \
+    "$wasm/wasm32-unknown-unknown/web/tiefsee.wasm"
+[ "$web/node_modules/.package-lock.json" -nt "$web/package-lock.json" ] ||
+    (cd "$web" && npm ci --no-audit --no-fund)
+
+# wasm-opt makes the module a tenth smaller; everything works without.
+if ! cmp -s "$bound/tiefsee_bg.wasm" "$wasm/before.wasm"; then
+    PATH="$PATH:$web/node_modules/.bin" wasm-opt -Oz \
+        -o "$wasm/after.wasm" "$bound/tiefsee_bg.wasm" || {
+        printf 'build.sh: no wasm-opt that works, so the module stays as it is\n' >&2
+        cp "$bound/tiefsee_bg.wasm" "$wasm/after.wasm"
+    }
+    cp "$bound/tiefsee_bg.wasm" "$wasm/before.wasm"
 fi
+rm -rf "$web/src/wasm"
+mkdir "$web/src/wasm"
+cp "$bound/tiefsee.js" "$bound/tiefsee.d.ts" "$web/src/wasm"
+cp "$wasm/after.wasm" "$web/src/wasm/tiefsee_bg.wasm"
 cd "$web"
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund
 exec node build.mjs

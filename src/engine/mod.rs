@@ -17,7 +17,7 @@ use crate::models::Model;
 use crate::ops::NOT_FINITE;
 
 pub use blocks::{BLOCK, BlockPool};
-pub use runner::{Choices, Runner, StepOutput, Want};
+pub use runner::{Choices, Runner, StepOutput, Submitted, Want};
 pub use sampler::{Sampler, Sampling};
 pub use scheduler::{Limits, Planned, Scheduler, SequenceId};
 
@@ -99,6 +99,15 @@ pub struct Engine {
     runner: Runner,
     scheduler: Scheduler,
     running: HashMap<SequenceId, Running>,
+    /// The step that the device works on already.
+    ahead: Option<Step>,
+}
+
+/// A step that was submitted.
+struct Step {
+    plan: Vec<Planned>,
+    want: Want,
+    submitted: Submitted,
 }
 
 /// What the scheduler need not know of a sequence.
@@ -118,6 +127,7 @@ impl Engine {
             runner,
             scheduler: Scheduler::new(limits),
             running: HashMap::new(),
+            ahead: None,
         })
     }
 
@@ -184,14 +194,49 @@ impl Engine {
         self.running.is_empty()
     }
 
-    /// Runs the model once; no events if no sequence is left.
+    /// Runs the model once; no events if no sequence is left, or if the step was for one that was
+    /// cancelled meanwhile.
+    ///
+    /// As long as all sequences take the best token, the device has the next step to work on while the
+    /// host looks at this one's tokens: it chooses the tokens itself.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] or what else the device reports; all sequences are lost with it.
     pub async fn step(&mut self) -> Result<Vec<Event>> {
+        let Some(step) = self.ahead.take().or_else(|| self.begin()) else {
+            return Ok(Vec::new());
+        };
+        self.ahead = self.begin_after(&step);
+        let output = match self.runner.read(step.submitted).await {
+            Ok(output) => output,
+            Err(error) => {
+                self.ahead = None;
+                return Err(error);
+            }
+        };
+        let mut events = Vec::new();
+        let mut first = 0;
+        for (row, planned) in step.plan.iter().enumerate() {
+            // What was submitted before a sequence ended or was cancelled is of no use.
+            if let Some(running) = self.running.get(&planned.id) {
+                if running.routes {
+                    events.push(Event::Routes(planned.id, output.routes(planned, first)));
+                }
+                self.scheduler.ran(planned);
+                if planned.complete {
+                    self.choose(planned, row, &output, &mut events);
+                }
+            }
+            first += planned.span.tokens.len();
+        }
+        Ok(events)
+    }
+
+    /// Submits what the scheduler wants next.
+    fn begin(&mut self) -> Option<Step> {
         let plan = self.scheduler.plan();
         if plan.is_empty() {
-            return Ok(Vec::new());
+            return None;
         }
         let running = |planned: &Planned| &self.running[&planned.id];
         let want = Want {
@@ -200,21 +245,26 @@ impl Engine {
                 .any(|planned| planned.complete && !running(planned).sampler.is_greedy()),
             routes: plan.iter().any(|planned| running(planned).routes),
         };
-        let spans: Vec<Span> = plan.iter().map(|planned| planned.span.clone()).collect();
-        let output = self.runner.run(&spans, want).await?;
-        let mut events = Vec::new();
-        let mut first = 0;
-        for (row, planned) in plan.iter().enumerate() {
-            if self.running[&planned.id].routes {
-                events.push(Event::Routes(planned.id, output.routes(planned, first)));
-            }
-            first += planned.span.tokens.len();
-            self.scheduler.ran(planned);
-            if planned.complete {
-                self.choose(planned, row, &output, &mut events);
-            }
+        Some(self.submit(plan, want, None))
+    }
+
+    /// Submits the step after `step`, if its tokens need not pass the host.
+    fn begin_after(&mut self, step: &Step) -> Option<Step> {
+        if step.want.scores {
+            return None;
         }
-        Ok(events)
+        let plan = self.scheduler.plan_ahead(&step.plan)?;
+        Some(self.submit(plan, step.want, Some(&step.submitted)))
+    }
+
+    fn submit(&mut self, plan: Vec<Planned>, want: Want, after: Option<&Submitted>) -> Step {
+        let spans: Vec<Span> = plan.iter().map(|planned| planned.span.clone()).collect();
+        let submitted = self.runner.submit(&spans, want, after);
+        Step {
+            plan,
+            want,
+            submitted,
+        }
     }
 
     fn choose(

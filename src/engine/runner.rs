@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::BLOCK;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pass, Recording, Tensor};
+use crate::gpu::{Gpu, Pass, Pending, Recording, Tensor};
 use crate::layers::{Batch, BatchShape, LayerCache, Span};
 use crate::models::{Model, ModelShape};
 use crate::ops;
@@ -53,6 +53,15 @@ pub struct StepOutput {
     /// The experts of each layer that has them, if asked for: `[tokens, slots]`, best first,
     /// then the shared ones.
     pub routes: Vec<Vec<u32>>,
+}
+
+/// A step under way.
+pub struct Submitted {
+    want: Want,
+    tokens: usize,
+    /// Its best tokens, or its scores.
+    first: Tensor,
+    pending: Pending,
 }
 
 struct Step {
@@ -127,9 +136,36 @@ impl Runner {
     /// # Errors
     /// Whatever the device reports.
     pub async fn run(&mut self, spans: &[Span], want: Want) -> Result<StepOutput> {
+        let submitted = self.submit(spans, want, None);
+        self.read(submitted).await
+    }
+
+    /// Submits the spans' tokens. With `after`, a step that chose the best tokens and that need not be
+    /// over, the spans' tokens are those: what stands in the spans is not used.
+    pub fn submit(&mut self, spans: &[Span], want: Want, after: Option<&Submitted>) -> Submitted {
         let gpu = Rc::clone(&self.gpu);
-        let results = self.prepare(spans, want).submit(&gpu).read().await?;
-        let mut results = results.into_iter();
+        let step = self.step(spans, want);
+        let feed = after.map(|after| (&after.first, &step.batch.ids));
+        Submitted {
+            want,
+            tokens: step.shape.tokens,
+            first: step.recording.results()[0].clone(),
+            pending: step.recording.submit_after(&gpu, feed),
+        }
+    }
+
+    /// What a submitted step gives.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub async fn read(&self, submitted: Submitted) -> Result<StepOutput> {
+        let Submitted {
+            want,
+            tokens,
+            pending,
+            ..
+        } = submitted;
+        let mut results = pending.read(&self.gpu).await?.into_iter();
         let first = results.next().expect("every step has outputs");
         let choices = if want.scores {
             Choices::Scores(bytemuck::pod_collect_to_vec(&first))
@@ -137,7 +173,7 @@ impl Runner {
             Choices::Tokens(bytemuck::pod_collect_to_vec(&first))
         };
         Ok(StepOutput {
-            tokens: spans.iter().map(|span| span.tokens.len()).sum(),
+            tokens,
             choices,
             routes: results
                 .map(|bytes| bytemuck::pod_collect_to_vec(&bytes))

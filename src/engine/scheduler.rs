@@ -169,6 +169,41 @@ impl Scheduler {
         plan
     }
 
+    /// The step after `plan`, before `plan`'s tokens are known, if it is sure to be the next unless the
+    /// model says a stop token: every sequence goes on, has room, and none waits for a turn. The spans'
+    /// tokens are placeholders.
+    pub fn plan_ahead(&mut self, plan: &[Planned]) -> Option<Vec<Planned>> {
+        let is_full = self.running.len() >= self.limits.sequences;
+        let nobody_waits = self.waiting.is_empty() || is_full;
+        if !nobody_waits || plan.len() != self.running.len() {
+            return None;
+        }
+        let mut ahead = Vec::with_capacity(plan.len());
+        for planned in plan {
+            let found = |sequence: &&mut Sequence| sequence.id == planned.id;
+            let sequence = self.running.iter_mut().find(found)?;
+            let start = planned.span.start + planned.span.tokens.len();
+            // The token that `plan` chooses is at `start`; it must not be the last.
+            if !planned.complete || start + 1 >= sequence.end {
+                return None;
+            }
+            if start / BLOCK == sequence.blocks.len() {
+                sequence.blocks.push(self.pool.take()?);
+            }
+            ahead.push(Planned {
+                id: planned.id,
+                span: Span {
+                    tokens: vec![0],
+                    start,
+                    blocks: sequence.blocks.clone(),
+                    outputs: 1,
+                },
+                complete: true,
+            });
+        }
+        Some(ahead)
+    }
+
     /// Notes that `planned` is in the cache now.
     pub fn ran(&mut self, planned: &Planned) {
         if let Some(sequence) = self

@@ -11,7 +11,7 @@ mod recording;
 mod tensor;
 mod weight;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -45,6 +45,8 @@ pub struct Gpu {
     layouts: Layouts,
     pool: Rc<Pool>,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// When the last submit that was waited for was seen to be over.
+    idle: Cell<Option<web_time::Instant>>,
 }
 
 /// What the driver reported between two waits.
@@ -97,6 +99,7 @@ impl Gpu {
             tiers,
             pipelines: RefCell::default(),
             fault,
+            idle: Cell::new(None),
         }))
     }
 

@@ -158,6 +158,6 @@ impl<'g> Pass<'g> {
         for (buffer, bytes) in &self.pages {
             self.gpu.queue.write_buffer(buffer, 0, bytes);
         }
-        Recording::new(self.gpu, self.launches, results)
+        Recording::new(self.launches, results)
     }
 }

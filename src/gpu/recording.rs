@@ -38,19 +38,13 @@ struct Part {
 pub struct Recording {
     launches: Vec<Launch>,
     results: Vec<Tensor>,
-    staging: wgpu::Buffer,
+    /// Buffers for the host to read, of which every pending run has one of its own.
+    staging: Rc<RefCell<Vec<wgpu::Buffer>>>,
     parts: Rc<RefCell<Vec<Part>>>,
 }
 
 impl Recording {
-    pub(super) fn new(gpu: &Gpu, launches: Vec<Launch>, results: Vec<Tensor>) -> Self {
-        let bytes = results.iter().map(Tensor::bytes).sum::<u64>();
-        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: bytes.max(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+    pub(super) fn new(launches: Vec<Launch>, results: Vec<Tensor>) -> Self {
         let starts = (0..launches.len()).step_by(UNKNOWN_LAUNCHES);
         let part = |start| Part {
             launches: start..launches.len().min(start + UNKNOWN_LAUNCHES),
@@ -60,9 +54,14 @@ impl Recording {
         Self {
             launches,
             results,
-            staging,
+            staging: Rc::default(),
             parts,
         }
+    }
+
+    /// The tensors that [`Pending::read`] gives, for later work on the device.
+    pub fn results(&self) -> &[Tensor] {
+        &self.results
     }
 
     /// The kernels, in the order they run.
@@ -75,13 +74,23 @@ impl Recording {
         self.parts.borrow().len().max(1)
     }
 
-    /// Runs the launches, then copies the results for the host. Only one run may be pending.
-    pub fn submit<'g>(&self, gpu: &'g Gpu) -> Pending<'g> {
+    /// Runs the launches, then copies the results for the host. Several runs may be pending: they run
+    /// in order.
+    pub fn submit(&self, gpu: &Gpu) -> Pending {
+        self.submit_after(gpu, None)
+    }
+
+    /// [`Recording::submit`], with a result of an earlier run, which the host need not have seen,
+    /// copied to an input first: `(from, to)`.
+    pub fn submit_after(&self, gpu: &Gpu, copy: Option<(&Tensor, &Tensor)>) -> Pending {
         let parts = self.parts.borrow().clone();
         let mut submissions = Vec::with_capacity(parts.len());
         let mut encoder = gpu
             .device
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if let Some((from, to)) = copy {
+            from.copy_to_tensor(&mut encoder, to);
+        }
         for (index, part) in parts.iter().enumerate() {
             self.encode(&mut encoder, part.launches.clone());
             if index + 1 < parts.len() {
@@ -91,22 +100,23 @@ impl Recording {
                 submissions.push(gpu.submit(std::mem::replace(&mut encoder, next)));
             }
         }
+        let staging = self.staging.borrow_mut().pop();
+        let staging = staging.unwrap_or_else(|| self.staging_buffer(gpu));
         let mut offset = 0;
         for result in &self.results {
-            result.copy_to(&mut encoder, &self.staging, offset);
+            result.copy_to(&mut encoder, &staging, offset);
             offset += result.bytes();
         }
         submissions.push(gpu.submit(encoder));
         let (sender, mapped) = futures::channel::oneshot::channel();
-        self.staging
-            .map_async(wgpu::MapMode::Read, .., move |result| {
-                _ = sender.send(result);
-            });
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            _ = sender.send(result);
+        });
         Pending {
-            gpu,
             submissions,
             mapped,
-            staging: self.staging.clone(),
+            staging,
+            spare: Rc::clone(&self.staging),
             sizes: self
                 .results
                 .iter()
@@ -114,6 +124,16 @@ impl Recording {
                 .collect(),
             parts: Rc::clone(&self.parts),
         }
+    }
+
+    fn staging_buffer(&self, gpu: &Gpu) -> wgpu::Buffer {
+        let bytes = self.results.iter().map(Tensor::bytes).sum::<u64>();
+        gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
     }
 
     /// How long each launch takes, `repeats` of it in a submit of their own.
@@ -168,34 +188,34 @@ impl Gpu {
 }
 
 /// A run under way.
-pub struct Pending<'g> {
-    gpu: &'g Gpu,
+pub struct Pending {
     submissions: Vec<Submission>,
     mapped: futures::channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
     staging: wgpu::Buffer,
+    /// Where the buffer goes afterwards.
+    spare: Rc<RefCell<Vec<wgpu::Buffer>>>,
     sizes: Vec<usize>,
     parts: Rc<RefCell<Vec<Part>>>,
 }
 
-impl Pending<'_> {
-    /// The bytes of the results, once the run is over.
+impl Pending {
+    /// The bytes of the results, once the run on `gpu` is over.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], or whatever the driver reported.
-    pub async fn read(mut self) -> Result<Vec<Vec<u8>>> {
+    pub async fn read(mut self, gpu: &Gpu) -> Result<Vec<Vec<u8>>> {
         let mut took = Vec::with_capacity(self.submissions.len());
-        let mut idle = None;
         for submission in std::mem::take(&mut self.submissions) {
-            self.gpu.wait(Some(submission.index))?;
+            gpu.wait(Some(submission.index))?;
             let lost = |_| Error::DeviceLost("it dropped a submission".into());
             submission.done.await.map_err(lost)?;
             let now = Instant::now();
             // A submit starts when it is made or when the one before it ends, whichever is later.
-            took.push(now - idle.map_or(submission.at, |idle: Instant| idle.max(submission.at)));
-            idle = Some(now);
+            let idle = gpu.idle.replace(Some(now));
+            took.push(now - idle.map_or(submission.at, |idle| idle.max(submission.at)));
         }
         let mapped = (&mut self.mapped).await;
-        self.gpu.check()?;
+        gpu.check()?;
         if !matches!(mapped, Ok(Ok(()))) {
             return Err(Error::DeviceLost("its results cannot be read".into()));
         }
@@ -214,10 +234,11 @@ impl Pending<'_> {
     }
 }
 
-impl Drop for Pending<'_> {
-    /// Read or not, the next run copies into the same buffer.
+impl Drop for Pending {
+    /// Read or not, a later run copies into the same buffer.
     fn drop(&mut self) {
         self.staging.unmap();
+        self.spare.borrow_mut().push(self.staging.clone());
     }
 }
 

@@ -193,6 +193,12 @@ impl Tensor {
         })
     }
 
+    #[track_caller]
+    pub(super) fn copy_to_tensor(&self, encoder: &mut wgpu::CommandEncoder, target: &Self) {
+        assert_eq!(self.bytes(), target.bytes(), "{self:?} to {target:?}");
+        self.copy_to(encoder, &target.storage.buffer, target.offset);
+    }
+
     pub(super) fn copy_to(
         &self,
         encoder: &mut wgpu::CommandEncoder,

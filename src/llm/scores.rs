@@ -110,7 +110,7 @@ fn check(tokens: &[u32], shape: &ModelShape) -> Result<()> {
     if tokens.len() > context {
         let count = tokens.len();
         return Err(Error::Usage(format!(
-            "{count} tokens are more than the model's context of {context}"
+            "the tokens are too many: {count} are more than the model's context of {context}"
         )));
     }
     Ok(())

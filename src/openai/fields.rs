@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+/// Whether a value is as good as none.
+pub(super) type MeansNothing = fn(&Value) -> bool;
+
 /// The fields of a request.
 pub(super) struct Fields(Map<String, Value>);
 
@@ -38,7 +41,7 @@ impl Fields {
     ///
     /// # Errors
     /// [`Error::Parameter`] unless each field is absent or has the value that means nothing.
-    pub(super) fn refuse(&self, unsupported: &[(&str, fn(&Value) -> bool)]) -> Result<()> {
+    pub(super) fn refuse(&self, unsupported: &[(&str, MeansNothing)]) -> Result<()> {
         for &(name, means_nothing) in unsupported {
             let value = self.0.get(name).unwrap_or(&Value::Null);
             if !value.is_null() && !means_nothing(value) {

@@ -1,4 +1,4 @@
-//! The requests and replies of OpenAI's and `DeepSeek`'s APIs, as JSON.
+//! The requests and replies of OpenAI's and DeepSeek's APIs, as JSON.
 //!
 //! Turns requests into prompts and options, and updates into the objects that clients parse. Never
 //! touches a socket or a page: whoever has one passes the texts on.

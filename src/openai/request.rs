@@ -1,7 +1,7 @@
 //! What a client asks for.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fields::{Fields, wrong};
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ fn is_zero(value: &Value) -> bool {
 }
 
 fn is_empty(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|o| o.is_empty())
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
 impl Settings {

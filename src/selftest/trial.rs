@@ -162,7 +162,7 @@ pub(super) async fn attempt(gpu: &Gpu, build: impl FnOnce(&mut Pass) -> Trial) -
         .kernels()
         .find(|&name| name != "pad")
         .unwrap_or("pad");
-    let (error, fault) = match recording.submit(gpu).read().await {
+    let (error, fault) = match recording.submit(gpu).read(gpu).await {
         Ok(actual) => (worst(&actual, &expected), None),
         Err(Error::Internal(what)) => (f64::INFINITY, Some(what)),
         Err(other) => return Err(other),

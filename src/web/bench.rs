@@ -49,8 +49,8 @@ async fn time(
         .collect();
     let recording = pass.finish(products.into_iter().next_back().into_iter().collect());
     // The first run compiles.
-    recording.submit(gpu).read().await?;
+    recording.submit(gpu).read(gpu).await?;
     let start = Instant::now();
-    recording.submit(gpu).read().await?;
+    recording.submit(gpu).read(gpu).await?;
     Ok(start.elapsed().as_secs_f64() * 1e3 / repeats as f64)
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use js_sys::{JsString, Promise, Uint8Array};
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -32,7 +32,7 @@ async fn settled(promise: std::result::Result<Promise, JsValue>) -> Result<JsVal
     // The worker keeps the source's own error and reports that one.
     let failed = |thrown: JsValue| {
         let what = js_sys::Error::from(thrown).message();
-        Error::NotFound(JsString::from(what).into())
+        Error::NotFound(what.into())
     };
     JsFuture::from(promise.map_err(failed)?)
         .await

@@ -102,7 +102,7 @@ pub fn try_run(gpu: &Gpu, record: impl FnOnce(&mut Pass) -> Vec<Tensor>) -> Resu
     let mut pass = Pass::new(gpu);
     let results = record(&mut pass);
     let recording = pass.finish(results);
-    pollster::block_on(recording.submit(gpu).read())
+    pollster::block_on(recording.submit(gpu).read(gpu))
 }
 
 /// [`run`] for a single tensor of f32.

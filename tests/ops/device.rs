@@ -129,7 +129,7 @@ fn a_device_lost_before_a_run() {
         let recording = work(&gpu);
         gpu.destroy();
         for _ in 0..2 {
-            assert_lost(pollster::block_on(recording.submit(&gpu).read()));
+            assert_lost(pollster::block_on(recording.submit(&gpu).read(&gpu)));
         }
     });
 }
@@ -141,8 +141,8 @@ fn a_device_lost_during_a_run() {
         let recording = work(&gpu);
         let pending = recording.submit(&gpu);
         gpu.destroy();
-        assert_lost(pollster::block_on(pending.read()));
-        assert_lost(pollster::block_on(recording.submit(&gpu).read()));
+        assert_lost(pollster::block_on(pending.read(&gpu)));
+        assert_lost(pollster::block_on(recording.submit(&gpu).read(&gpu)));
     });
 }
 
@@ -151,9 +151,9 @@ fn a_device_lost_between_runs() {
     in_time(|| {
         let gpu = open();
         let recording = work(&gpu);
-        pollster::block_on(recording.submit(&gpu).read()).expect("a run");
+        pollster::block_on(recording.submit(&gpu).read(&gpu)).expect("a run");
         gpu.destroy();
-        assert_lost(pollster::block_on(recording.submit(&gpu).read()));
+        assert_lost(pollster::block_on(recording.submit(&gpu).read(&gpu)));
     });
 }
 
@@ -169,7 +169,9 @@ fn a_device_lost_while_recording_and_loading() {
         let mut pass = Pass::new(&gpu);
         let x = Tensor::upload(&gpu, &[2, 8], &[1f32; 16]);
         let y = ops::pad(&mut pass, &x, 16);
-        assert_lost(pollster::block_on(pass.finish(vec![y]).submit(&gpu).read()));
+        assert_lost(pollster::block_on(
+            pass.finish(vec![y]).submit(&gpu).read(&gpu),
+        ));
     });
 }
 
@@ -178,6 +180,6 @@ fn a_lost_device_can_be_opened_again() {
     in_time(|| {
         open().destroy();
         let gpu = open();
-        pollster::block_on(work(&gpu).submit(&gpu).read()).expect("a run");
+        pollster::block_on(work(&gpu).submit(&gpu).read(&gpu)).expect("a run");
     });
 }

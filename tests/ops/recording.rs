@@ -81,7 +81,7 @@ impl Step {
         self.position.write(gpu, &[position as u32]);
         self.slot.write(gpu, &[slot]);
         self.rotations.write(gpu, &rotations);
-        let results = pollster::block_on(self.recording.submit(gpu).read()).expect("a run");
+        let results = pollster::block_on(self.recording.submit(gpu).read(gpu)).expect("a run");
         floats(&results[0])
     }
 }
@@ -230,7 +230,7 @@ fn recordings_share_buffers_and_run_in_turns() {
             .map(|recording| recording.submit(&gpu))
             .collect();
         for (number, pending) in pending.into_iter().enumerate() {
-            let results = pollster::block_on(pending.read()).expect("a run");
+            let results = pollster::block_on(pending.read(&gpu)).expect("a run");
             let (sizes, x) = (sizes[number], &inputs[number]);
             let expected = expected_chain(&x[..sizes.tokens * 40], sizes);
             assert_near(
@@ -257,7 +257,7 @@ fn a_short_step_becomes_one_submit() {
     assert!(recording.submits() > 1, "nothing is known of its time yet");
     // Only a busy machine needs more than one run.
     for run in 1.. {
-        let results = pollster::block_on(recording.submit(&gpu).read()).expect("a run");
+        let results = pollster::block_on(recording.submit(&gpu).read(&gpu)).expect("a run");
         assert_eq!(floats(&results[0]), noise(8, 106));
         if recording.submits() == 1 {
             break;
@@ -282,18 +282,18 @@ fn results_come_back_in_order_and_size() {
     ];
     let recording = pass.finish(results);
     for _ in 0..2 {
-        let results = pollster::block_on(recording.submit(&gpu).read()).expect("a run");
+        let results = pollster::block_on(recording.submit(&gpu).read(&gpu)).expect("a run");
         let results: Vec<_> = results.iter().map(|bytes| floats(bytes)).collect();
         let expected = [&x[28..], &x, &[&x[7..14], &x[..7], &x[7..14]].concat()];
         assert_eq!(results, expected);
     }
     // Without launches, and without results.
     let recording = Pass::new(&gpu).finish(vec![source.clone()]);
-    let results = pollster::block_on(recording.submit(&gpu).read()).expect("a run");
+    let results = pollster::block_on(recording.submit(&gpu).read(&gpu)).expect("a run");
     assert_eq!(floats(&results[0]), x);
     let recording = Pass::new(&gpu).finish(Vec::new());
     assert_eq!(
-        pollster::block_on(recording.submit(&gpu).read())
+        pollster::block_on(recording.submit(&gpu).read(&gpu))
             .expect("a run")
             .len(),
         0
@@ -306,7 +306,7 @@ fn a_run_that_nobody_reads_does_not_spoil_the_next() {
     let x = noise(8, 108);
     let recording = Pass::new(&gpu).finish(vec![Tensor::upload(&gpu, &[8], &x)]);
     drop(recording.submit(&gpu));
-    let results = pollster::block_on(recording.submit(&gpu).read()).expect("a run");
+    let results = pollster::block_on(recording.submit(&gpu).read(&gpu)).expect("a run");
     assert_eq!(floats(&results[0]), x);
 }
 

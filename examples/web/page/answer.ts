@@ -6,6 +6,9 @@ import { ExpertLog } from "./experts.js";
 import type { Trace } from "./experts-panel.js";
 import { counted, duration, rate } from "./format.js";
 
+/** Letters of the thinking that are shown while it is folded and goes on. */
+const TAIL = 40;
+
 /** What the user can do with an answer. */
 export interface AnswerActions {
   copy(text: string): void;
@@ -105,7 +108,9 @@ export class AnswerView implements Trace {
     }
     this.thought++;
     this.append(this.thinking, text);
-    this.summary.textContent = `Thinking… ${counted(this.thought, "token")}`;
+    // Its last words, so that one sees it go on without unfolding it.
+    const words = (this.thinking.textContent ?? "").slice(-TAIL).replace(/^\S*\s/, "");
+    this.summary.replaceChildren(`Thinking… ${counted(this.thought, "token")} `, element("span", "tail", words));
   }
 
   private endThinking(): void {

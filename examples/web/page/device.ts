@@ -64,16 +64,21 @@ async function selfTest(engine: Engine): Promise<void> {
   }
 }
 
+/** 0 → "0", 0.0000123 → "1.2e-5" */
+const short = (value: number): string => (value === 0 ? "0" : value.toExponential(1));
+
 function row({ kernel, format, error, tolerance, passed, fault }: Check): HTMLElement {
-  const head = element("th", "", kernel);
+  // A long name goes on in the next line after an underscore.
+  const parts = kernel.split(/(?<=_)/).flatMap((part) => [element("wbr"), part]);
+  const head = element("th", "", ...parts);
   head.scope = "row";
   const made = element(
     "tr",
     "",
     head,
     element("td", "", format ?? "–"),
-    element("td", "", error === null ? "–" : error.toExponential(1)),
-    element("td", "", tolerance.toExponential(1)),
+    element("td", "", error === null ? "–" : short(error)),
+    element("td", "", short(tolerance)),
     element("td", passed ? "passed" : "failed", passed ? "yes" : "no"),
   );
   if (fault) head.append(element("p", "failed", fault));

@@ -10,6 +10,8 @@ const worker = self as unknown as ServiceWorkerGlobalScope;
 /** What this site's caches are called: another folder of the origin may hold another. */
 const CACHES = `tiefsee ${worker.registration.scope} `;
 const CACHE = CACHES + worker.location.search.slice(1);
+/** The site's version and what belongs to it: asked for anew as long as there is a network. */
+const LIST = "site-files.json";
 
 worker.addEventListener("install", (event) => event.waitUntil(install()));
 worker.addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -20,10 +22,12 @@ worker.addEventListener("fetch", (event) => {
 });
 
 async function install(): Promise<void> {
-  const { version, files } = await (await fetch("site-files.json", { cache: "no-store" })).json();
+  const list = await fetch(LIST, { cache: "no-store" });
+  const { version, files } = await list.clone().json();
   if (`?${version}` !== worker.location.search) throw new Error("the site changed while it was being kept");
   const cache = await caches.open(CACHE);
   await cache.addAll(files.map((file: string) => new Request(file, { cache: "no-cache" })));
+  await cache.put(LIST, list);
 }
 
 async function activate(): Promise<void> {
@@ -36,6 +40,7 @@ async function answer(request: Request): Promise<Response> {
   const url = new URL(request.url);
   if (url.pathname.endsWith("/")) url.pathname += "index.html";
   const kept = await (await caches.open(CACHE)).match(url, { ignoreSearch: true });
+  if (kept && url.href === worker.registration.scope + LIST) return fetch(request).catch(() => kept);
   if (!kept) return isPackage(url) ? new Response(null, { status: 404, statusText: "Not Found" }) : fetch(request);
   const range = request.headers.get("range");
   return range ? part(kept, range, request.headers.get("if-range")) : kept;

@@ -60,7 +60,7 @@ export class Engine extends EventTarget {
     const name = nameOf(model);
     const connection = new Connection();
     try {
-      if (options.keep !== false) await askToKeep();
+      if (options.keep !== false) askToKeep();
       await connection.call("load", [placeOf(model), name, settingsOf(options)], listening(options));
       const { context, heapBytes, recoveries, ...facts } = await connection.call("facts", []);
       return new Engine(name, { ...names, ...facts }, connection);
@@ -176,13 +176,13 @@ function settingsOf({ context, quantize, keep, headers, noF16 }: CreateOptions):
   return { context, quantize, keep, headers, noF16 };
 }
 
-/** Without this the browser may delete kept files when the disk fills up. A refusal is no failure. */
-async function askToKeep() {
-  try {
-    await navigator.storage?.persist?.();
-  } catch {
-    // A frame of another origin may not ask.
-  }
+/**
+ * Without this the browser may delete kept files when the disk fills up. Nobody waits for the answer: some
+ * browsers ask the user. A refusal is no failure.
+ */
+function askToKeep() {
+  // A frame of another origin may not ask.
+  navigator.storage?.persist?.().catch(() => {});
 }
 
 function placeOf(model: ModelSource): Place {
@@ -191,7 +191,7 @@ function placeOf(model: ModelSource): Place {
     return { demo: new URL("./demo/model.safetensors", import.meta.url).href };
   }
   if (typeof model === "string" || model instanceof URL) {
-    return new URL(model, document.baseURI).href;
+    return urlOf(model).href;
   }
   return "getFileHandle" in model ? model : Array.from(model);
 }
@@ -200,10 +200,24 @@ function placeOf(model: ModelSource): Place {
 function nameOf(model: ModelSource): string {
   if (model === "demo") return model;
   if (typeof model === "string" || model instanceof URL) {
-    const { pathname, host } = new URL(model, document.baseURI);
-    return decodeURIComponent(pathname).split("/").filter(Boolean).pop() ?? host;
+    const { pathname, host } = urlOf(model);
+    const last = pathname.split("/").filter(Boolean).pop() ?? host;
+    try {
+      return decodeURIComponent(last);
+    } catch {
+      // A percent sign that escapes nothing.
+      return last;
+    }
   }
   if ("getFileHandle" in model) return model.name;
   const path = Array.from(model, (file) => file.webkitRelativePath).find(Boolean);
   return path?.split("/")[0] ?? "files";
+}
+
+function urlOf(model: string | URL): URL {
+  try {
+    return new URL(model, document.baseURI);
+  } catch {
+    throw new TiefseeError(`${model} is no URL of a model's folder`, "usage");
+  }
 }

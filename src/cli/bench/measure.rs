@@ -196,7 +196,7 @@ impl Bench {
         let started = Instant::now();
         let pending = recording.submit(&gpu);
         let host = started.elapsed();
-        let results = pending.read().await?;
+        let results = pending.read(&gpu).await?;
         self.step.launches = launches;
         self.step.submits = submits;
         self.step.host.push(host.as_secs_f64() / launches as f64);
