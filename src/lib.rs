@@ -21,7 +21,8 @@
 //!
 //! # Layers
 //!
-//! [`llm`] puts everything together. [`engine`] decides which tokens run next and knows neither text
+//! [`openai`] speaks the wire format of OpenAI's clients, for the browser (`web`) and servers. [`llm`] puts
+//! everything together. [`engine`] decides which tokens run next and knows neither text
 //! nor architecture; [`text`] turns words into ids and back. [`models`] are made of [`layers`], layers call
 //! [`ops`], an op launches one kernel through [`gpu`], the only module that names wgpu. [`formats`] say how
 //! weights are stored, [`checkpoint`] reads them from files. A module uses itself and what is below it.
@@ -32,7 +33,8 @@
 //!   tensors of [`layers::Batch`], never in a launch's parameters.
 //! - A dropped tensor's buffer serves later launches, which is right because recorded work runs in order.
 //!   Uploads happen before the next submit, so the host writes only to tensors that never came from the pool.
-//! - One wait per step: only chosen tokens, or their scores, come back from the GPU.
+//! - One wait per step: only chosen tokens, or their scores, come back from the GPU, and while the host looks at them
+//!   a greedy step's successor runs already.
 //! - Errors at the door, assertions inside: files, configurations, adapters and requests give an [`Error`]; a
 //!   wrong shape after loading is a bug and panics with the shape.
 //! - Nothing below `main` and the examples blocks: `async` where the GPU or a file is awaited.
@@ -40,7 +42,6 @@
 pub mod checkpoint;
 pub mod engine;
 pub mod error;
-
 pub mod formats;
 pub mod gpu;
 pub mod layers;

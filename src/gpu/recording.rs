@@ -97,7 +97,8 @@ impl Recording {
                 let next = gpu
                     .device
                     .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                submissions.push(gpu.submit(std::mem::replace(&mut encoder, next)));
+                let part = std::mem::replace(&mut encoder, next);
+                submissions.push(gpu.submit_watched(part));
             }
         }
         let staging = self.staging.borrow_mut().pop();
@@ -107,13 +108,14 @@ impl Recording {
             result.copy_to(&mut encoder, &staging, offset);
             offset += result.bytes();
         }
-        submissions.push(gpu.submit(encoder));
+        let last = gpu.submit(encoder);
         let (sender, mapped) = futures::channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
             _ = sender.send(result);
         });
         Pending {
             submissions,
+            last,
             mapped,
             staging,
             spare: Rc::clone(&self.staging),
@@ -173,6 +175,11 @@ impl Recording {
 struct Submission {
     index: wgpu::SubmissionIndex,
     at: Instant,
+}
+
+/// A submission that tells when it is over.
+struct Watched {
+    submission: Submission,
     done: futures::channel::oneshot::Receiver<()>,
 }
 
@@ -180,16 +187,31 @@ impl Gpu {
     fn submit(&self, encoder: wgpu::CommandEncoder) -> Submission {
         let at = Instant::now();
         let index = self.queue.submit([encoder.finish()]);
+        Submission { index, at }
+    }
+
+    fn submit_watched(&self, encoder: wgpu::CommandEncoder) -> Watched {
+        let submission = self.submit(encoder);
         let (sender, done) = futures::channel::oneshot::channel();
         self.queue
             .on_submitted_work_done(move || _ = sender.send(()));
-        Submission { index, at, done }
+        Watched { submission, done }
+    }
+
+    /// How long a submission took that was just seen to be over: it started when it was made or when
+    /// the one before it ended, whichever is later.
+    fn took(&self, submission: &Submission) -> Duration {
+        let now = Instant::now();
+        let idle = self.idle.replace(Some(now));
+        now - idle.map_or(submission.at, |idle| idle.max(submission.at))
     }
 }
 
 /// A run under way.
 pub struct Pending {
-    submissions: Vec<Submission>,
+    submissions: Vec<Watched>,
+    /// The end of this one is seen by its results.
+    last: Submission,
     mapped: futures::channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
     staging: wgpu::Buffer,
     /// Where the buffer goes afterwards.
@@ -204,17 +226,16 @@ impl Pending {
     /// # Errors
     /// [`Error::DeviceLost`], or whatever the driver reported.
     pub async fn read(mut self, gpu: &Gpu) -> Result<Vec<Vec<u8>>> {
-        let mut took = Vec::with_capacity(self.submissions.len());
-        for submission in std::mem::take(&mut self.submissions) {
-            gpu.wait(Some(submission.index))?;
+        let mut took = Vec::with_capacity(self.submissions.len() + 1);
+        for Watched { submission, done } in std::mem::take(&mut self.submissions) {
+            gpu.wait(Some(submission.index.clone()))?;
             let lost = |_| Error::DeviceLost("it dropped a submission".into());
-            submission.done.await.map_err(lost)?;
-            let now = Instant::now();
-            // A submit starts when it is made or when the one before it ends, whichever is later.
-            let idle = gpu.idle.replace(Some(now));
-            took.push(now - idle.map_or(submission.at, |idle| idle.max(submission.at)));
+            done.await.map_err(lost)?;
+            took.push(gpu.took(&submission));
         }
+        gpu.wait(Some(self.last.index.clone()))?;
         let mapped = (&mut self.mapped).await;
+        took.push(gpu.took(&self.last));
         gpu.check()?;
         if !matches!(mapped, Ok(Ok(()))) {
             return Err(Error::DeviceLost("its results cannot be read".into()));

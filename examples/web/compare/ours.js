@@ -1,4 +1,4 @@
-// Our side of the comparison, in a page of its own: the package as `npm run build` leaves it.
+// Our side of the comparison, in a page of its own: the package as `make web` leaves it.
 
 import { Engine } from "../dist/index.js";
 
@@ -12,8 +12,8 @@ export async function load() {
   return {
     /** Milliseconds of a product. */
     async matvec(repeats) {
-      const times = await Engine.benchMatmul({ ...size, format: "q4_0", repeats });
-      return { queued: times.perProductMs, readBack: times.withReadBackMs };
+      const time = (repeats) => Engine.timeMatmul({ ...size, format: "q4_0", repeats });
+      return { queued: await time(repeats), readBack: await time(1) };
     },
     /** Milliseconds of a token, from the first generated one on. */
     async decode(tokens) {

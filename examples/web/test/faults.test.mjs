@@ -15,9 +15,11 @@ import {
   INDEX,
   openModel,
   pageOf,
+  rangesOf,
   requestsFor,
   sharded,
   WEIGHTS,
+  wholeDemo,
   withManifest,
   withTensor,
 } from "./models.mjs";
@@ -29,6 +31,7 @@ let browser;
 let patience;
 before(async () => {
   browser = await openBrowser();
+  // Read by the last test.
   patience = unreachable();
 });
 after(() => browser.close());
@@ -66,7 +69,8 @@ describe("wrong bytes", () => {
 
 describe("files that change on the server", () => {
   test("in mid-load are told from a network that fails", async (t) => {
-    const { server, load } = await openModel(t, browser, files);
+    // Of two chunks where no manifest says otherwise.
+    const { server, load } = await openModel(t, browser, wholeDemo());
     server.fault(`/m/${WEIGHTS}`, { etag: '"another"', when: ({ range }) => !range.startsWith("bytes=0-") });
     failed(await load(), "changed", /model\.safetensors changed on the server while it was being read: load it again/, 5);
     server.heal();
@@ -144,10 +148,10 @@ describe("damaged files", () => {
     ["an unreadable tokenizer", { ...files, "tokenizer.json": text("[1]") }, "damaged", /tokenizer\.json/],
     ["no tokenizer", without(files, "tokenizer.json"), "not_found", /tokenizer\.json/],
     ["an index that leads out of the folder", indexed((map) => (map["lm_head.weight"] = "../secret.safetensors")), "damaged", /index\.json.*\.\.\/secret/],
-    ["a shard that is missing", without(inShards, "model-00002-of-00002.safetensors"), "not_found", /model-00002-of-00002\.safetensors/],
-    ["a tensor in the wrong shard", indexed((map) => (map["lm_head.weight"] = map["lm_head.weight"].replace("0000", "0000").replace(/0000(\d)-/, (_, n) => `0000${3 - n}-`))), "damaged", /lm_head\.weight/],
+    ["a shard that is missing", without(inShards, "model-00002-of-00002.safetensors"), "damaged", /model-00002-of-00002\.safetensors/],
+    ["a tensor in the wrong shard", indexed((map) => (map["lm_head.weight"] = map["lm_head.weight"].replace(/0000(\d)-/, (_, n) => `0000${3 - n}-`))), "damaged", /lm_head\.weight/],
     ["a manifest of noise", { ...files, "tiefsee-manifest.json": text("no") }, "damaged", /tiefsee-manifest\.json/],
-    ["weights that are no numbers", withTensor(files, "model.norm.weight", 0xff), "non_finite", /./],
+    ["weights that are no numbers", withTensor(files, "model.norm.weight", 0xff), "damaged", /model\.safetensors: tensor `model\.norm\.weight`: .*not finite/],
   ];
   for (const [name, model, code, pattern] of cases) {
     test(name, async (t) => {
@@ -172,22 +176,26 @@ describe("damaged files", () => {
 });
 
 describe("a browser that does not let it run", () => {
-  test("for want of WebGPU says so", async (t) => {
-    for (const [options, reason] of [
-      [{ webgpu: false, args: ["--disable-features=WebGPU", "--disable-gpu"] }, /WebGPU/],
-      [{ webgpu: false, args: ["--disable-blink-features=WebGPU"] }, /has no WebGPU/],
-    ]) {
-      const poor = await openBrowser(options);
-      t.after(() => poor.close());
-      const { page, close } = await openPage(poor);
-      const support = await page.evaluate(() => tiefsee.Engine.isSupported());
-      assert.equal(support.supported, false);
-      assert.match(support.reason, reason);
-      const seen = await page.evaluate(() => loadAndAsk("demo"));
-      failed(seen, "no_adapter", reason, 5);
-      assert.equal(seen.error.message, support.reason);
-      await close();
-    }
+  async function isRefused(page, reason) {
+    const support = await page.evaluate(() => tiefsee.Engine.isSupported());
+    assert.equal(support.supported, false);
+    assert.match(support.reason, reason);
+    const seen = await page.evaluate(() => loadAndAsk("demo"));
+    failed(seen, "no_adapter", reason, 5);
+    assert.equal(seen.error.message, support.reason);
+  }
+
+  test("for want of a graphics card, of WebGPU or of a secure page says so", async (t) => {
+    const poor = await openBrowser({ webgpu: false, args: ["--host-resolver-rules=MAP insecure.test 127.0.0.1"] });
+    t.after(() => poor.close());
+    const { page, server, close } = await openPage(poor);
+    t.after(close);
+    await isRefused(page, /offers no graphics card/);
+    await page.evaluate(() => delete Navigator.prototype.gpu);
+    await isRefused(page, /has no WebGPU/);
+    await page.goto(`${server.url.replace("127.0.0.1", "insecure.test")}/bare.html`);
+    await page.waitForFunction(() => window.tiefsee);
+    await isRefused(page, /https:/);
   });
 
   for (const [name, csp, pattern] of [
@@ -204,9 +212,9 @@ describe("a browser that does not let it run", () => {
   for (const [name, path, fault, pattern] of [
     ["worker", "/dist/worker.js", { status: 404 }, /the worker failed/],
     ["WebAssembly module", "/dist/wasm/tiefsee_bg.wasm", { status: 404 }, /WebAssembly|404/],
-    ["end of the WebAssembly module", "/dist/wasm/tiefsee_bg.wasm", { endAfter: 100_000 }, /WebAssembly/],
+    ["part of the WebAssembly module", "/dist/wasm/tiefsee_bg.wasm", { endAfter: 100_000 }, /WebAssembly/],
   ]) {
-    test(`a ${name} that is missing on the server`, async (t) => {
+    test(`because its ${name} is missing on the server`, async (t) => {
       const server = await servePackage({ faults: [[path, fault]] });
       t.after(() => server.close());
       const { page, close } = await openPage(browser, { server });
@@ -264,16 +272,19 @@ describe("too little room on the device", () => {
 describe("a network that stays away", () => {
   test("in mid-download is an error in words, and what came is kept", async (t) => {
     const { server, load, page, context } = await openModel(t, browser, listed, { scripts: hastyPackage() });
-    const gone = ({ range }) => Number(/\d+/.exec(range)[0]) >= 6 * CHUNK;
-    server.fault(`/m/${WEIGHTS}`, { refuse: true, when: gone });
+    const far = ({ range }) => Number(/\d+/.exec(range)[0]) >= 6 * CHUNK;
+    server.fault(`/m/${WEIGHTS}`, { refuse: true, when: far });
     const seen = await load();
     failed(seen, "network", /model\.safetensors: the server cannot be reached; gave up after 6 tries/, 10);
+    const came = rangesOf(server.log.filter(({ bytes }) => bytes > 0));
+    assert.ok(came.length >= 3);
     server.heal();
     const before = server.log.length;
     await page.close();
     const again = await pageOf(t, browser, server, { context });
     answered(await again.load());
-    assert.ok(requestsFor(server.log.slice(before)).every(gone));
+    const fetched = rangesOf(server.log.slice(before));
+    assert.deepEqual([...new Set([...came, ...fetched])].length, came.length + fetched.length, "nothing is fetched again");
   });
 
   test("a body that stalls is asked for again", async (t) => {
@@ -291,7 +302,8 @@ describe("a network that stays away", () => {
   test("from the start is an error within a minute, with the usual waits", async () => {
     const { seen, tries } = await patience;
     failed(seen, "network", /tiefsee-manifest\.json: the server cannot be reached; gave up after 6 tries/, 60);
-    assert.equal(tries, 6);
     assert.equal(seen.notices.length, 5);
+    // Browsers make a request once more by themselves.
+    assert.ok(tries >= 6 && tries <= 12, `${tries} requests`);
   });
 });

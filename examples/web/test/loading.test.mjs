@@ -25,6 +25,7 @@ import {
   sharded,
   until,
   WEIGHTS,
+  wholeDemo,
   withManifest,
   withTensor,
 } from "./models.mjs";
@@ -33,6 +34,8 @@ import { startServer } from "./server.mjs";
 const files = demoFiles();
 const size = files[WEIGHTS].length;
 const listed = withManifest(files);
+/** Of two chunks where no manifest says otherwise. */
+const whole = wholeDemo();
 const CORS = { "Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag" };
 
 let browser;
@@ -53,6 +56,11 @@ function complete(progress, phases = ["download", "verify", "upload", "compile"]
   for (const [phase, [loaded, total]] of Object.entries(latest)) assert.equal(loaded, total, phase);
   assert.deepEqual(latest.compile, [1, 1]);
   return Object.fromEntries(Object.entries(latest).map(([phase, [, total]]) => [phase, total]));
+}
+
+function lengthOf(range) {
+  const [, start, end] = /(\d+)-(\d+)/.exec(range);
+  return end - start + 1;
 }
 
 describe("from a folder's URL", () => {
@@ -77,13 +85,13 @@ describe("from a folder's URL", () => {
   });
 
   test("without a manifest", async (t) => {
-    const { server, load } = await openModel(t, browser, files);
+    const { server, load } = await openModel(t, browser, whole);
     const seen = await load();
     answered(seen);
     assert.deepEqual(seen.notices, []);
     // What is read back from where it is kept is compared with what was written there.
     complete(seen.progress);
-    assert.equal(bytesOf(server.log), size);
+    assert.equal(bytesOf(server.log), whole[WEIGHTS].length);
   });
 
   test("in shards", async (t) => {
@@ -94,7 +102,7 @@ describe("from a folder's URL", () => {
   });
 
   test("with a slash, relative to the page, and with a name that is no proper escape", async (t) => {
-    const { server, page } = await openModel(t, browser, {});
+    const { server, page } = await openModel(t, browser, {}, { scripts: hastyPackage() });
     serve(server, listed, "/models/100%");
     // The server decodes what it is asked for; the browser asks for the sign as it is.
     const seen = await page.evaluate(() => loadAndAsk("models/100%25/"));
@@ -136,15 +144,15 @@ describe("again, from what is kept", () => {
   for (const way of ["reloaded", "closed"]) {
     test(`after the page was ${way} in mid-download, only what is missing is fetched`, async (t) => {
       const { server, page, context, load, folder } = await openModel(t, browser, listed);
-      const held = holdFrom(server, 12 * CHUNK);
+      const held = holdFrom(server, 9 * CHUNK);
       load().catch(() => {});
       await held;
-      const done = () => requestsFor(server.log).filter(({ status, bytes }) => status === 206 && bytes === CHUNK);
+      const done = () => requestsFor(server.log).filter(({ range, bytes }) => bytes === lengthOf(range));
       // A chunk is kept shortly after it came.
       const keptBytes = async () => (await page.evaluate(() => tiefsee.Engine.kept()))[0]?.bytes ?? 0;
       const small = Object.entries(listed).reduce((sum, [name, { length }]) => sum + (name === WEIGHTS ? 0 : length), 0);
       const weights = async () => (await keptBytes()) - small;
-      await until(async () => (await weights()) >= 11 * CHUNK && (await weights()) === done().length * CHUNK, "chunks are kept");
+      await until(async () => (await weights()) >= 4 * CHUNK && (await weights()) === done().reduce((sum, { bytes }) => sum + bytes, 0), "chunks are kept");
       const finished = done().map(({ range }) => range.replace("bytes=", ""));
 
       let again = { load };
@@ -185,7 +193,7 @@ describe("again, from what is kept", () => {
   });
 
   test("when the server is gone", async (t) => {
-    for (const model of [listed, files]) {
+    for (const model of [listed, whole]) {
       const models = await startServer({ headers: CORS });
       serve(models, model);
       const server = await servePackage();
@@ -211,7 +219,7 @@ describe("again, from what is kept", () => {
       assert.equal(seen.error, undefined);
       assert.doesNotMatch(seen.answer, /75/);
       const fetched = bytesOf(server.log.slice(before));
-      if (model === other) assert.equal(fetched, size, "without a manifest it is fetched whole");
+      if (model === other) assert.ok(fetched >= size && fetched < size + 10, "without a manifest it is fetched whole");
       else assert.ok(fetched > 0 && fetched <= 2 * CHUNK, `with a manifest ${fetched} bytes are fetched: the parts that changed`);
     }
     serve(server, files);
@@ -219,7 +227,7 @@ describe("again, from what is kept", () => {
   });
 
   test("two pages at once fetch each chunk once", async (t) => {
-    for (const model of [listed, files]) {
+    for (const model of [listed, whole]) {
       const first = await openModel(t, browser, model);
       const { server, context } = first;
       const second = await pageOf(t, browser, server, { context });
@@ -228,7 +236,7 @@ describe("again, from what is kept", () => {
         assert.deepEqual(seen.notices, []);
       }
       if (model === listed) assert.deepEqual(rangesOf(server.log), allRanges(size));
-      else assert.ok(bytesOf(server.log) <= size + 1, "the second page asks for one byte, to see that nothing changed");
+      else assert.ok(bytesOf(server.log) <= whole[WEIGHTS].length + 1, "the second page asks for one byte, to see that nothing changed");
     }
   });
 });
@@ -240,6 +248,8 @@ describe("where there is no room", () => {
     await session.send("Storage.overrideQuotaForOrigin", { origin: server.url, quotaSize });
   }
 
+  const isCached = ({ headers }) => headers["cache-control"] === undefined;
+
   const NO_ROOM = /^There is no room left to keep \S+\/m on this device \(\d+ MB free of \d+ MB\): it is loaded without keeping, and downloaded again next time$/;
 
   test("it is loaded without keeping, and says so once", async (t) => {
@@ -249,6 +259,7 @@ describe("where there is no room", () => {
     answered(seen);
     assert.equal(seen.notices.length, 1, seen.notices.join("\n"));
     assert.match(seen.notices[0], NO_ROOM);
+    assert.ok(requestsFor(opened.server.log).every(isCached), "what is wanted again may be in the browser's own cache");
   });
 
   test("also when it ends in mid-download", async (t) => {
@@ -264,7 +275,7 @@ describe("where there is no room", () => {
     answered(seen);
     assert.equal(seen.notices.length, 1, seen.notices.join("\n"));
     assert.match(seen.notices[0], NO_ROOM);
-    assert.equal(bytesOf(server.log), size);
+    assert.ok(isCached(requestsFor(server.log).at(-1)), "what is wanted again may be in the browser's own cache");
   });
 });
 

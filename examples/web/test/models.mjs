@@ -14,7 +14,7 @@ export const MANIFEST = "tiefsee-manifest.json";
 export const CHUNK = 256 * 1024;
 
 /** Where the bundled model lies. */
-export const DEMO = join(WEB, "../demo-model");
+const DEMO = join(WEB, "../demo-model");
 
 const SMALL = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
 
@@ -177,7 +177,8 @@ export function allRanges(size, chunkBytes = CHUNK) {
 
 /** Has the server hold a file back from byte `start` on; resolves when the page has come so far. */
 export function holdFrom(server, start, name = WEIGHTS) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`the page did not come to byte ${start} of ${name}`)), 10_000).unref();
     server.fault(`/m/${name}`, {
       when({ path, range }) {
         if (range?.startsWith(`bytes=${start}-`)) {

@@ -104,7 +104,7 @@ export class Chunks {
     // With hashes it does not matter what the server calls the version.
     const known = hashes ? { size: version.size } : version;
     // What is kept here need not be in the browser's cache too.
-    const usual = file.kept ? "no-store" : "default";
+    const usual = file.kept?.isWritten ? "no-store" : "default";
     return this.twice(target, usual, async (cache) => {
       const part = await this.requests.range(target, start, end, { cache, known });
       if (!part) {

@@ -215,8 +215,9 @@ export class HttpSource implements Source {
 /** Whether what is kept is what the server has now, as far as it can be told. */
 function isSame(kept: Version, seen: Seen): boolean {
   const isNamed = (kept.etag && seen.etag) || (kept.lastModified && seen.lastModified);
-  // A size alone says little of a small file, which is soon fetched again.
-  const isLarge = seen.size !== undefined && seen.size > kept.chunkBytes;
+  // A size alone says little of a small file, which is soon fetched again, and nothing where the server tells more
+  // than was kept: the file was kept by a manifest that is gone.
+  const isLarge = seen.size !== undefined && seen.size > kept.chunkBytes && !seen.etag && !seen.lastModified;
   return !differs(kept, seen) && Boolean(isNamed || isLarge);
 }
 

@@ -36,6 +36,11 @@ export class KeptFile {
     return keptBytes(this.version, this.hashes);
   }
 
+  /** Whether further chunks are kept; no longer when there is no room. */
+  get isWritten(): boolean {
+    return this.store.isWriting;
+  }
+
   /** Whether chunk `index` was here when the folder was last looked at. */
   has(index: number): boolean {
     return this.hashes.has(index);

@@ -26,7 +26,8 @@ const MARGIN = 16 * 1024 * 1024;
 
 /** Where one model's files are kept on this device. */
 export class Store {
-  private isWriting = true;
+  /** Whether chunks are kept; not for want of room, for example. */
+  isWriting = true;
   /** Bytes of the files that are being loaded which are still to be kept. */
   private missing = 0;
   /** Missing files of a model that has no folder yet. */
