@@ -116,6 +116,7 @@ impl Recording {
         Pending {
             submissions,
             last,
+            ran: parts.into_iter().map(|part| part.launches).collect(),
             mapped,
             staging,
             spare: Rc::clone(&self.staging),
@@ -212,6 +213,8 @@ pub struct Pending {
     submissions: Vec<Watched>,
     /// The end of this one is seen by its results.
     last: Submission,
+    /// The launches of each submission.
+    ran: Vec<Range<usize>>,
     mapped: futures::channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
     staging: wgpu::Buffer,
     /// Where the buffer goes afterwards.
@@ -240,8 +243,7 @@ impl Pending {
         if !matches!(mapped, Ok(Ok(()))) {
             return Err(Error::DeviceLost("its results cannot be read".into()));
         }
-        let parts = regroup(&self.parts.borrow(), &took);
-        *self.parts.borrow_mut() = parts;
+        learn(&mut self.parts.borrow_mut(), &self.ran, &took);
         let mut results = Vec::with_capacity(self.sizes.len());
         let lost = |error: wgpu::MapRangeError| Error::DeviceLost(error.to_string());
         let view = self.staging.slice(..).get_mapped_range().map_err(lost)?;
@@ -260,6 +262,14 @@ impl Drop for Pending {
     fn drop(&mut self) {
         self.staging.unmap();
         self.spare.borrow_mut().push(self.staging.clone());
+    }
+}
+
+/// Groups `parts` anew by how long the submissions of `ran` took, unless a run that was submitted before
+/// this one has already led to other parts: then these times say nothing of them.
+fn learn(parts: &mut Vec<Part>, ran: &[Range<usize>], took: &[Duration]) {
+    if parts.iter().map(|part| &part.launches).eq(ran) {
+        *parts = regroup(parts, took);
     }
 }
 
@@ -334,6 +344,18 @@ mod tests {
             regroup(&[part(0..8, Some(20))], &[Duration::from_millis(400)]).len(),
             1
         );
+    }
+
+    #[test]
+    fn times_of_other_parts_change_nothing() {
+        // Two runs were under way when the first one's times split its only part.
+        let mut parts = vec![part(0..8, None)];
+        let ran: Vec<_> = parts.iter().map(|part| part.launches.clone()).collect();
+        learn(&mut parts, &ran, &[Duration::from_millis(400)]);
+        assert_eq!(parts.len(), 2);
+        learn(&mut parts, &ran, &[Duration::from_millis(400)]);
+        let launches: Vec<_> = parts.iter().map(|part| part.launches.clone()).collect();
+        assert_eq!(launches, [0..4, 4..8]);
     }
 
     #[test]

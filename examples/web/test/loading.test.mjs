@@ -259,7 +259,7 @@ describe("where there is no room", () => {
     answered(seen);
     assert.equal(seen.notices.length, 1, seen.notices.join("\n"));
     assert.match(seen.notices[0], NO_ROOM);
-    assert.ok(requestsFor(opened.server.log).every(isCached), "what is wanted again may be in the browser's own cache");
+    assert.ok(requestsFor(opened.server.log).slice(-5).every(isCached), "what is wanted again may be in the browser's own cache");
   });
 
   test("also when it ends in mid-download", async (t) => {
@@ -275,7 +275,7 @@ describe("where there is no room", () => {
     answered(seen);
     assert.equal(seen.notices.length, 1, seen.notices.join("\n"));
     assert.match(seen.notices[0], NO_ROOM);
-    assert.ok(isCached(requestsFor(server.log).at(-1)), "what is wanted again may be in the browser's own cache");
+    assert.ok(requestsFor(server.log).slice(-2).every(isCached), "what is wanted again may be in the browser's own cache");
   });
 });
 
