@@ -102,7 +102,7 @@ wasm_bindgen() {
 # Whether there is a Node.js that runs the build of the package and its tests.
 has_node() {
     command -v npm >/dev/null 2>&1 &&
-        node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null
+        node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null
 }
 
 # A Chromium that brings a software driver along.
