@@ -6,7 +6,6 @@ mod bench;
 mod failure;
 mod files;
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -105,7 +104,7 @@ fn tell(progress: &Function, phase: &str, loaded: u64, total: u64) {
 pub struct Model {
     llm: Llm,
     name: String,
-    recoveries: Cell<u32>,
+    recoveries: u32,
 }
 
 #[wasm_bindgen]
@@ -135,7 +134,7 @@ impl Model {
         Ok(Self {
             llm,
             name,
-            recoveries: Cell::new(0),
+            recoveries: 0,
         })
     }
 
@@ -194,7 +193,7 @@ impl Model {
             match &update {
                 Update::DeviceLost(why) => client.send(&json!({ "lost": why }).to_string()),
                 Update::DeviceReopened => {
-                    self.recoveries.set(self.recoveries.get() + 1);
+                    self.recoveries += 1;
                     client.send(&json!({ "reopened": true }).to_string());
                 }
                 update if settings.stream => {
@@ -252,7 +251,7 @@ impl Model {
             "disabled": self.llm.disabled(),
             "bindingBytes": gpu.binding_limit,
             "context": self.llm.context(),
-            "recoveries": self.recoveries.get(),
+            "recoveries": self.recoveries,
         });
         facts.to_string()
     }
