@@ -104,12 +104,3 @@ has_node() {
     command -v npm >/dev/null 2>&1 &&
         node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null
 }
-
-# A Chromium that brings a software driver along.
-find_chromium() {
-    for program in chromium chromium-browser google-chrome; do
-        if command -v "$program"; then
-            return
-        fi
-    done
-}

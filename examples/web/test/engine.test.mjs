@@ -7,20 +7,17 @@ import { after, before, test } from "node:test";
 import { openBrowser, openPage } from "./browser.mjs";
 import { native, nativeAnswer, REPOSITORY } from "./native.mjs";
 import { readTensors } from "./safetensors.mjs";
-import { startServer } from "./server.mjs";
+import { CORS, startServer } from "./server.mjs";
 
 const PROBLEMS = 20;
 const SUM = "What is 27 + 48?";
 const golden = (file) => `${REPOSITORY}tests/golden/${file}`;
 
-/** Lets pages of another origin read files in parts. */
-const SHARED = { "Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag" };
-
 let browser, checkpoints, opened, page;
 
 before(async () => {
   browser = await openBrowser();
-  checkpoints = await startServer({ root: golden(""), headers: SHARED });
+  checkpoints = await startServer({ root: golden(""), headers: CORS });
   opened = await openPage(browser);
   page = opened.page;
   await page.evaluate(async () => {

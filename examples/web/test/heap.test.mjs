@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 
 import { onSwiftShader, openBrowser, openPage } from "./browser.mjs";
 import { writeNoiseModel } from "./noise-model.mjs";
-import { startServer } from "./server.mjs";
+import { CORS, startServer } from "./server.mjs";
 
 const MIB = 1024 * 1024;
 
@@ -23,7 +23,7 @@ test("a checkpoint of more than 100 MB loads through less than 64 MiB and two ch
   assert.ok(bytes >= 100e6, `${bytes} bytes`);
   const models = await startServer({
     root: folder,
-    headers: { "Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag" },
+    headers: CORS,
   });
   t.after(() => models.close());
   const browser = await openBrowser();

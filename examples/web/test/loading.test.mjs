@@ -29,14 +29,13 @@ import {
   withManifest,
   withTensor,
 } from "./models.mjs";
-import { startServer } from "./server.mjs";
+import { CORS, startServer } from "./server.mjs";
 
 const files = demoFiles();
 const size = files[WEIGHTS].length;
 const listed = withManifest(files);
 /** Of two chunks where no manifest says otherwise. */
 const whole = wholeDemo();
-const CORS = { "Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag" };
 
 let browser;
 before(async () => {

@@ -15,6 +15,9 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
+/** Headers that let pages of another origin read files in parts. */
+export const CORS = { "Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag" };
+
 const PIECE = 64 * 1024;
 
 /**

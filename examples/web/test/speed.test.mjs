@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { onSwiftShader, openBrowser, openPage } from "./browser.mjs";
 import { native } from "./native.mjs";
 import { writeNoiseModel } from "./noise-model.mjs";
-import { startServer } from "./server.mjs";
+import { CORS, startServer } from "./server.mjs";
 
 const ROUNDS = 8;
 const MOST_ROUNDS = 24;
@@ -22,7 +22,7 @@ before(async () => {
   writeNoiseModel(folder);
   models = await startServer({
     root: folder,
-    headers: { "Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Content-Range, ETag" },
+    headers: CORS,
   });
   browser = await openBrowser();
   opened = await openPage(browser);
