@@ -7,6 +7,7 @@ mod config;
 mod manifest;
 mod numbers;
 mod safetensors;
+mod scales;
 mod scope;
 mod source;
 mod tensor;
@@ -15,10 +16,12 @@ mod unique;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use ::safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::safetensors::{Location, read_header};
+use self::safetensors::read_header;
+use self::scales::{SUFFIX, Scales};
 use self::source::{is_plain_name, path, read_text};
 use self::unique::Unique;
 use crate::error::{Error, Result};
@@ -27,7 +30,8 @@ pub use self::config::{Fields, Rope, Yarn};
 pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
-pub use self::tensor::StoredTensor;
+use self::tensor::Location;
+pub use self::tensor::{Encoding, StoredTensor};
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -47,6 +51,8 @@ pub struct Checkpoint {
     contents: &'static str,
     shards: Vec<String>,
     tensors: BTreeMap<String, Entry>,
+    /// Rows and columns of the blocks of FP8 weights that share a scale.
+    fp8_block: Option<[usize; 2]>,
 }
 
 struct Entry {
@@ -67,13 +73,16 @@ impl Checkpoint {
             contents: SINGLE,
             shards: Vec::new(),
             tensors: BTreeMap::new(),
+            fp8_block: None,
         };
+        checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
         if let Some(tensors) = read_header(&*checkpoint.source, SINGLE).await? {
             checkpoint.add_shard(SINGLE, tensors)?;
         } else {
             checkpoint.contents = INDEX;
             checkpoint.read_shards().await?;
         }
+        checkpoint.check_scales()?;
         Ok(checkpoint)
     }
 
@@ -132,12 +141,49 @@ impl Checkpoint {
 
     fn stored<'c>(&'c self, name: &'c str, entry: &'c Entry) -> StoredTensor<'c> {
         let Location {
-            dtype,
+            encoding,
             ref shape,
             ref bytes,
         } = entry.location;
         let file = &self.shards[entry.shard];
-        StoredTensor::new(&*self.source, file, name, dtype, shape, bytes.clone())
+        StoredTensor::new(&*self.source, file, name, encoding, shape, bytes.clone())
+            .scaled(self.scales(name, encoding))
+    }
+
+    /// The scales of the FP8 tensor called `name`.
+    fn scales(&self, name: &str, encoding: Encoding) -> Option<Scales<'_>> {
+        let block = self.fp8_block?;
+        if encoding != Encoding::Numbers(Dtype::F8_E4M3) {
+            return None;
+        }
+        let Entry { shard, location } = self.tensors.get(&format!("{name}{SUFFIX}"))?;
+        Some(Scales::new(
+            &*self.source,
+            &self.shards[*shard],
+            location,
+            block,
+        ))
+    }
+
+    /// Checks that the scales of every FP8 tensor have the shape that its blocks call for.
+    fn check_scales(&self) -> Result<()> {
+        let Some(block) = self.fp8_block else {
+            return Ok(());
+        };
+        for (name, Entry { location, .. }) in &self.tensors {
+            let Some(scales) = self.tensors.get(&format!("{name}{SUFFIX}")) else {
+                continue;
+            };
+            let wanted = Scales::shape_for(&location.shape, block);
+            if wanted.as_ref().map(<[usize; 2]>::as_slice) != Some(&scales.location.shape) {
+                let what = format!(
+                    "tensor `{name}{SUFFIX}` has the shape {:?}, which does not fit blocks of {block:?} of {:?}",
+                    scales.location.shape, location.shape
+                );
+                return Err(Error::damaged(self.path(&self.shards[scales.shard]), what));
+            }
+        }
+        Ok(())
     }
 
     async fn read_shards(&mut self) -> Result<()> {
@@ -221,6 +267,28 @@ async fn read_config(source: &dyn Source) -> Result<Value> {
         Ok(config @ Value::Object(_)) => Ok(config),
         Ok(_) => Err(damaged("is not an object".to_owned())),
         Err(error) => Err(damaged(error.to_string())),
+    }
+}
+
+/// The blocks of `quantization_config`; `None` where there is none.
+///
+/// [`Error::Unsupported`] for any method but DeepSeek's FP8.
+fn fp8_block(config: &Fields) -> Result<Option<[usize; 2]>> {
+    let Some(fields) = config.object("quantization_config")? else {
+        return Ok(None);
+    };
+    for (name, only) in [("quant_method", "fp8"), ("fmt", "e4m3")] {
+        let found = fields.str_or(name, only)?;
+        if found != only {
+            return Err(
+                fields.unsupported(name, &format!("is {found:?}; only {only:?} is supported"))
+            );
+        }
+    }
+    match fields.usizes("weight_block_size")?[..] {
+        [] => Ok(Some([128, 128])),
+        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
+        _ => Err(fields.damaged("weight_block_size", "is not two counts above 0")),
     }
 }
 

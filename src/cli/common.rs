@@ -231,7 +231,11 @@ fn clock_seed() -> u64 {
 }
 
 fn format_names() -> String {
-    formats::ALL.map(|format| format.name).join(", ")
+    formats::ALL
+        .iter()
+        .map(|format| format.name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn quantize_help() -> String {

@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             format!(
                 "{}  {}  {:?}  {}\n",
                 tensor.name,
-                tensor.dtype,
+                tensor.encoding,
                 tensor.shape,
                 tensor.bytes()
             )
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn describe(tensor: &StoredTensor) -> Value {
     json!({
         "name": tensor.name,
-        "dtype": tensor.dtype.to_string(),
+        "dtype": tensor.encoding.to_string(),
         "shape": tensor.shape,
         "bytes": tensor.bytes(),
     })
@@ -206,7 +206,7 @@ fn is_beyond(tensor: &StoredTensor, layers: usize) -> bool {
 fn stored(checkpoint: &Checkpoint) -> Value {
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tensor in checkpoint.tensors() {
-        let (tensors, bytes) = types.entry(tensor.dtype.to_string()).or_default();
+        let (tensors, bytes) = types.entry(tensor.encoding.to_string()).or_default();
         *tensors += 1;
         *bytes += tensor.bytes();
     }
@@ -257,8 +257,8 @@ fn memory(checkpoint: &Checkpoint, shape: &ModelShape) -> Value {
         weights + table.map_or(0, |table| device_bytes(&table, format))
     };
     let quantized = formats::ALL
-        .into_iter()
-        .map(|format| (format.name.to_owned(), bytes(Some(format)).into()));
+        .iter()
+        .map(|format| (format.name.to_owned(), bytes(Some(*format)).into()));
     std::iter::once(("as_stored".to_owned(), bytes(None).into()))
         .chain(quantized)
         .collect::<Map<_, _>>()
@@ -271,10 +271,7 @@ fn device_bytes(tensor: &StoredTensor, quantize: Option<&'static Format>) -> u64
     }
     // Routers and the projections out of the latent stay as they are stored.
     let stays = tensor.name.ends_with(".gate.weight") || tensor.name.ends_with(".kv_b_proj.weight");
-    let stored = formats::ALL
-        .into_iter()
-        .find(|format| format.stored == Some(tensor.dtype));
-    let stored = stored.unwrap_or(&formats::F32);
+    let stored = tensor.format().unwrap_or(&formats::F32);
     let format = quantize.filter(|_| !stays).unwrap_or(stored);
     tensor.rows() as u64 * format.row_bytes(tensor.columns()) as u64
 }

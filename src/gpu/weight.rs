@@ -122,26 +122,47 @@ impl<'g> WeightWriter<'g> {
 
     /// Appends rows: `values: [rows, columns]`.
     pub async fn write(&mut self, values: &[f32]) -> Result<()> {
-        let (columns, padded) = (self.weight.columns, self.weight.padded_columns());
-        let planes = if columns == padded {
-            (self.weight.format.pack)(values)
+        let Weight {
+            format, columns, ..
+        } = self.weight;
+        let whole = columns.next_multiple_of(format.block);
+        let planes = if columns == whole {
+            (format.pack)(values)
         } else {
-            let mut wide = vec![0.0; values.len() / columns * padded];
-            for (wide, row) in wide.chunks_mut(padded).zip(values.chunks(columns)) {
+            let mut wide = vec![0.0; values.len() / columns * whole];
+            for (wide, row) in wide.chunks_mut(whole).zip(values.chunks(columns)) {
                 wide[..columns].copy_from_slice(row);
             }
-            (self.weight.format.pack)(&wide)
+            (format.pack)(&wide)
         };
-        self.write_planes(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        self.write_planes(&planes).await
+    }
+
+    /// Appends rows of whole blocks, as [`Format::planes`] has them.
+    pub async fn write_planes(&mut self, planes: &[Vec<u8>]) -> Result<()> {
+        let Weight {
+            format, columns, ..
+        } = self.weight;
+        let (blocks, padded) = (columns.div_ceil(format.block), format.padded(columns));
+        if blocks * format.block == padded {
+            let planes: Vec<_> = planes.iter().map(Vec::as_slice).collect();
+            return self.write_padded(&planes).await;
+        }
+        // Zeros are zeros in every format.
+        let pad = |(plane, bytes): (&Vec<u8>, &usize)| {
+            let mut wide = vec![0; plane.len() / blocks * (padded / format.block)];
+            let rows = wide.chunks_mut(padded / format.block * bytes);
+            for (wide, row) in rows.zip(plane.chunks(blocks * bytes)) {
+                wide[..row.len()].copy_from_slice(row);
+            }
+            wide
+        };
+        let planes: Vec<_> = planes.iter().zip(format.planes).map(pad).collect();
+        self.write_padded(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>())
             .await
     }
 
-    /// Appends rows that lie in the file as they shall lie on the device.
-    pub async fn write_stored(&mut self, bytes: &[u8]) -> Result<()> {
-        self.write_planes(&[bytes]).await
-    }
-
-    async fn write_planes(&mut self, planes: &[&[u8]]) -> Result<()> {
+    async fn write_padded(&mut self, planes: &[&[u8]]) -> Result<()> {
         let weight = &self.weight;
         let row_blocks = weight.padded_columns() / weight.format.block;
         let row_bytes: Vec<_> = weight

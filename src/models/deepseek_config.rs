@@ -203,12 +203,6 @@ fn check_groups(fields: &Fields, experts: usize, rule: &RoutingRule) -> Result<(
 }
 
 fn refuse_unsupported(fields: &Fields) -> Result<()> {
-    if fields.object("quantization_config")?.is_some() {
-        return Err(fields.unsupported(
-            "quantization_config",
-            "is set: quantised checkpoints are not supported",
-        ));
-    }
     if fields.bool_or("attention_bias", false)? {
         return Err(fields.unsupported("attention_bias", "is true; attention has no biases here"));
     }

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use safetensors::Dtype;
-
 use crate::checkpoint::{Checkpoint, Scope, StoredTensor};
 use crate::error::Result;
 use crate::formats::{self, Format};
@@ -164,7 +162,7 @@ impl<'a> Loader<'a> {
         let mut writer =
             WeightWriter::new(self.gpu, format, [count, total / count, columns]).await?;
         for part in &parts {
-            self.copy(&mut writer, part, format, columns).await?;
+            self.copy(&mut writer, part, format).await?;
         }
         Ok(writer.finish())
     }
@@ -174,21 +172,18 @@ impl<'a> Loader<'a> {
         writer: &mut WeightWriter<'_>,
         part: &Rows<'_>,
         format: &Format,
-        columns: usize,
     ) -> Result<()> {
         let tensor = &part.tensor;
         let whole = part.columns.len() == tensor.columns();
-        let as_stored =
-            whole && format.stored == Some(tensor.dtype) && format.padded(columns) == columns;
+        let as_stored = whole && tensor.format() == Some(format);
         let step = (SLAB / tensor.columns()).max(1);
         for first in part.rows.clone().step_by(step) {
             let rows = first..part.rows.end.min(first + step);
             let share = rows.len() as u64 * (part.columns.len() as u64) * tensor.bytes()
                 / (tensor.rows() * tensor.columns()) as u64;
             if as_stored {
-                writer
-                    .write_stored(&tensor.read_row_bytes(rows).await?)
-                    .await?;
+                let planes = tensor.read_planes(rows).await?;
+                writer.write_planes(&planes).await?;
             } else {
                 let mut values = tensor.read_rows(rows).await?;
                 if !whole {
@@ -214,12 +209,7 @@ impl<'a> Loader<'a> {
 
 /// The format that keeps `parts` as they are; f32 where they differ.
 pub(super) fn stored_format(parts: &[Rows]) -> &'static Format {
-    let of = |dtype: Dtype| {
-        formats::ALL
-            .into_iter()
-            .find(|format| format.stored == Some(dtype))
-    };
-    let first = parts.first().map(|part| part.tensor.dtype);
-    let same = parts.iter().all(|part| Some(part.tensor.dtype) == first);
-    first.filter(|_| same).and_then(of).unwrap_or(&formats::F32)
+    let first = parts.first().and_then(|part| part.tensor.format());
+    let same = parts.iter().all(|part| part.tensor.format() == first);
+    first.filter(|_| same).unwrap_or(&formats::F32)
 }

@@ -138,7 +138,7 @@ async fn each(gpu: &Gpu, sizes: &Sizes, then: &mut dyn FnMut(Attempt) -> Result<
     for build in PLAIN.into_iter().chain(ROUTING) {
         then(attempt(gpu, |pass| build(pass, sizes)).await?)?;
     }
-    for format in formats::ALL {
+    for &format in formats::ALL {
         let weights = Weights::new(gpu, format, sizes).await?;
         for build in WEIGHTED {
             then(attempt(gpu, |pass| build(pass, sizes, &weights)).await?)?;

@@ -90,7 +90,7 @@ fn what_is_listed_is_what_there_is() {
     let names: Vec<_> = tensors.iter().map(|tensor| tensor.name).collect();
     assert_eq!(names, ["a.bf16", "a.f16", "a.f32", "a.f64", "odd"]);
     assert_eq!(checkpoint.bytes(), 12 * (8 + 4 + 2 + 2) + 1);
-    assert_eq!(tensors[0].dtype.to_string(), "BF16");
+    assert_eq!(tensors[0].encoding.to_string(), "BF16");
     assert_eq!(tensors[0].shape, [4, 3]);
 }
 
@@ -248,7 +248,7 @@ fn shards_read_like_a_single_file() {
             let bytes = block_on(tensor.read_row_bytes(0..tensor.rows())).unwrap();
             (
                 tensor.name.to_owned(),
-                tensor.dtype,
+                tensor.encoding,
                 tensor.shape.to_vec(),
                 bytes,
             )
