@@ -364,8 +364,10 @@ def write_legacy_config(folder, prompt, expected):
         config |= {"sliding_window": 4096, "use_sliding_window": False}
     if "kv_lora_rank" in config:
         config |= {"topk_method": "noaux_tc", "scoring_func": "sigmoid", "moe_layer_freq": 1}
+    else:
+        config["torch_dtype"] = config.pop("dtype")
+    if config["model_type"] != "qwen3":
         config.pop("head_dim", None)
-    config["torch_dtype"] = config.pop("dtype")
     for name in ("rope_interleave", "transformers_version", "pad_token_id", "layer_types"):
         config.pop(name, None)
     with tempfile.TemporaryDirectory() as other:
@@ -395,9 +397,10 @@ def record(name, seed, folder, prompt, out, tool):
         shutil.copyfile(published / file, target / file)
     facts = {"family": name, "seed": seed, "dtype": "float32", "attention": "eager", **VERSIONS,
              "prompt_tokens": prompt.shape[1], "greedy_tokens": GREEDY_TOKENS, "greedy_margin_min": lead,
+             "route_margin_min": narrowest_route,
              "decode_vs_full_max_abs": (tensors["logits_decode"] - tensors["logits"]).abs().max().item()}
-    if narrowest_route < math.inf:
-        facts["route_margin_min"] = narrowest_route
+    if narrowest_route == math.inf:
+        del facts["route_margin_min"]
     if (folder / "oracle.safetensors").exists():
         oracle = load_file(folder / "oracle.safetensors")
         facts["full_vs_float64_max_abs"] = (tensors["logits"] - oracle["logits_f64"]).abs().max().item()
