@@ -12,7 +12,7 @@ pub use batch::{Batch, BatchShape, LayerCache, Span};
 pub use latent_attention::{LatentAttention, QueryProjection};
 pub use mixture_of_experts::MixtureOfExperts;
 pub use mlp::Mlp;
-pub use rotary::{Rotary, Yarn};
+pub use rotary::{Llama3, Rotary, Scaling, Yarn};
 
 use crate::gpu::{Pass, Tensor, Weight};
 use crate::ops::{self, Columns};

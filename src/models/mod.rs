@@ -2,6 +2,7 @@
 //!
 //! A model records launches; it never waits, reads back or knows what a sequence is.
 
+mod config;
 mod decoder;
 mod deepseek;
 mod deepseek_config;
@@ -67,7 +68,7 @@ pub struct Architecture {
 }
 
 /// Every architecture.
-pub static ARCHITECTURES: [Architecture; 2] = [
+pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {
         model_type: "deepseek_v3",
         shape: deepseek::shape,
