@@ -186,10 +186,10 @@ async fn transposed_keys(
 ) -> Result<Weight> {
     let (heads, stride) = (config.num_attention_heads, latent_stride(config));
     let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
-    // Blocks run along the latent, so they do not survive.
+    // Blocks run along the latent, so they do not survive; every score goes through what they decode to.
     let format = match kv_b_proj.format() {
         Some(format) if format.stored.is_some() => format,
-        _ => &formats::F16,
+        _ => &formats::F32,
     };
     let mut writer = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
     for head in 0..heads {
