@@ -5,7 +5,7 @@ use super::{Forward, Model, ModelShape};
 use crate::error::Result;
 use crate::gpu::{Pass, Tensor, Weight};
 use crate::layers::{
-    Batch, LatentAttention, LayerCache, MixtureOfExperts, Mlp, RmsNorm,
+    Batch, GroupedQueryAttention, LatentAttention, LayerCache, MixtureOfExperts, Mlp, RmsNorm,
 };
 use crate::ops::{self, Routes};
 
@@ -63,6 +63,8 @@ pub(super) struct DecoderLayer {
 pub(super) enum Attention {
     /// DeepSeek-V2 and V3.
     Latent(LatentAttention),
+    /// Qwen and Llama.
+    Grouped(GroupedQueryAttention),
 }
 
 /// What a layer does with each token.
@@ -78,12 +80,14 @@ impl Attention {
     fn forward(&self, pass: &mut Pass, x: &Tensor, batch: &Batch, cache: &LayerCache) -> Tensor {
         match self {
             Self::Latent(attention) => attention.forward(pass, x, batch, cache),
+            Self::Grouped(attention) => attention.forward(pass, x, batch, cache),
         }
     }
 
     fn bytes(&self) -> u64 {
         match self {
             Self::Latent(attention) => attention.bytes(),
+            Self::Grouped(attention) => attention.bytes(),
         }
     }
 }

@@ -64,9 +64,7 @@ async fn load_layer(
         post_attention_norm: loader
             .norm(scope, "post_attention_layernorm", hidden, epsilon)
             .await?,
-        feed_forward: FeedForward::Dense(
-            loader.mlp(&mlp, hidden, config.intermediate_size).await?,
-        ),
+        feed_forward: FeedForward::Dense(loader.mlp(&mlp, hidden, config.intermediate_size).await?),
     })
 }
 

@@ -4,10 +4,7 @@ use super::config::{refuse_activation, refuse_attention_bias, scaling, sized, ya
 use crate::checkpoint::{Checkpoint, Fields, Rope, RopeScaling};
 use crate::error::Result;
 use crate::layers::Rotary;
-use crate::ops::Pairing;
-
-/// The widest head that attention's workgroup memory allows.
-const WIDEST_HEAD: usize = 256;
+use crate::ops::{MOST_HEAD_COLUMNS, Pairing};
 
 /// Sizes and rules of a model.
 #[derive(Debug)]
@@ -76,8 +73,8 @@ fn head_dim(fields: &Fields, hidden: usize, heads: usize) -> Result<usize> {
             return Err(fields.damaged("num_attention_heads", &what));
         }
     };
-    if head_dim == 0 || head_dim > WIDEST_HEAD || !head_dim.is_multiple_of(4) {
-        let what = format!("is {head_dim}; multiples of 4 up to {WIDEST_HEAD} are supported");
+    if head_dim == 0 || head_dim > MOST_HEAD_COLUMNS || !head_dim.is_multiple_of(4) {
+        let what = format!("is {head_dim}; multiples of 4 up to {MOST_HEAD_COLUMNS} are supported");
         return Err(fields.unsupported("head_dim", &what));
     }
     Ok(head_dim)

@@ -6,6 +6,8 @@ mod config;
 mod decoder;
 mod deepseek;
 mod deepseek_config;
+mod dense;
+mod dense_config;
 mod loader;
 
 use futures::future::LocalBoxFuture;
@@ -78,6 +80,21 @@ pub static ARCHITECTURES: &[Architecture] = &[
         model_type: "deepseek_v2",
         shape: deepseek::shape,
         load: deepseek::load,
+    },
+    Architecture {
+        model_type: "qwen2",
+        shape: dense::shape,
+        load: dense::load,
+    },
+    Architecture {
+        model_type: "qwen3",
+        shape: dense::shape,
+        load: dense::load,
+    },
+    Architecture {
+        model_type: "llama",
+        shape: dense::shape,
+        load: dense::load,
     },
 ];
 
