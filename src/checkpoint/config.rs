@@ -283,7 +283,8 @@ fn read_scaling(parameters: &Fields, config: &Fields) -> Result<Option<RopeScali
             Ok(Some(RopeScaling::Divisors(divisors)))
         }
         Some(other) => {
-            let what = format!("is {other:?}: only \"default\", \"yarn\" and \"llama3\" are supported");
+            let what =
+                format!("is {other:?}: only \"default\", \"yarn\" and \"llama3\" are supported");
             Err(parameters.unsupported(name, &what))
         }
         None if parameters.map.contains_key("factor") => {

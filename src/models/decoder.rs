@@ -4,9 +4,7 @@ use super::loader::Loader;
 use super::{Forward, Model, ModelShape};
 use crate::error::Result;
 use crate::gpu::{Pass, Tensor, Weight};
-use crate::layers::{
-    Batch, LatentAttention, LayerCache, MixtureOfExperts, Mlp, RmsNorm,
-};
+use crate::layers::{Batch, LatentAttention, LayerCache, MixtureOfExperts, Mlp, RmsNorm};
 use crate::ops::{self, Routes};
 
 /// A model made of decoder layers.
