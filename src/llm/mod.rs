@@ -3,6 +3,7 @@
 //! What the command line, the examples and the browser call; it prints nothing.
 
 mod answer;
+mod perplexity;
 mod scores;
 mod source;
 
@@ -22,7 +23,8 @@ use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
-pub use scores::{ScoreOptions, Scores, score};
+pub use perplexity::{Divergence, Evaluation, Mean, Perplexity, Reference, Windows};
+pub use scores::{ScoreOptions, Scorer, Scores, score};
 pub use source::open_source;
 
 /// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
