@@ -2,6 +2,7 @@
 //!
 //! A model records launches; it never waits, reads back or knows what a sequence is.
 
+mod decoder;
 mod deepseek;
 mod deepseek_config;
 mod loader;
