@@ -15,6 +15,7 @@ mod logits;
 mod manifest;
 mod output;
 mod perplexity;
+mod plan;
 mod progress;
 mod run;
 
@@ -49,6 +50,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Logits(logits::Arguments),
     Perplexity(perplexity::Arguments),
+    Plan(plan::Arguments),
     Manifest(manifest::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
@@ -62,6 +64,7 @@ impl Command {
             Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Perplexity(arguments) => perplexity::run(arguments).map(done),
+            Self::Plan(arguments) => plan::run(arguments).map(done),
             Self::Manifest(arguments) => manifest::run(arguments).map(done),
             Self::Bench(arguments) => bench::run(arguments),
             Self::Doctor(arguments) => doctor::run(arguments),

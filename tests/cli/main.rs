@@ -5,6 +5,7 @@ mod faults;
 mod inspect;
 mod logits;
 mod perplexity;
+mod plan;
 mod run;
 
 use std::io::Write;
@@ -208,7 +209,14 @@ fn help_and_version_need_no_gpu() {
         version.trim(),
         concat!("tiefsee ", env!("CARGO_PKG_VERSION"))
     );
-    for command in ["run", "logits", "inspect", "perplexity", "completions"] {
+    for command in [
+        "run",
+        "logits",
+        "inspect",
+        "perplexity",
+        "plan",
+        "completions",
+    ] {
         let help = ended(&mut tiefsee(&[command, "--help"])).done();
         assert!(
             help.contains("Examples:") && help.contains(&format!("tiefsee {command}")),
