@@ -27,7 +27,7 @@ use self::source::{is_plain_name, path, read_text};
 use self::unique::Unique;
 use crate::error::{Error, Result};
 
-pub use self::config::{Fields, Rope, Yarn};
+pub use self::config::{Fields, Llama3, Rope, RopeScaling, Yarn};
 pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};

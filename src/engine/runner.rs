@@ -115,7 +115,7 @@ impl Runner {
         let mut caches = Vec::with_capacity(layers);
         for _ in 0..layers {
             caches.push(LayerCache {
-                latents: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
+                rows: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
             });
         }
         Ok(Self {

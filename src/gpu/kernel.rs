@@ -91,7 +91,14 @@ struct Library {
     int64: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 7] = [
+const LIBRARY: [Library; 8] = [
+    Library {
+        name: "slots_of(",
+        baseline: library!("slots"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
     Library {
         name: "weight8(",
         baseline: library!("weight"),

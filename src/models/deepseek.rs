@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 
-use super::decoder::{Attention, Decoder, DecoderLayer, FeedForward};
+use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
 use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
 use super::loader::{Loader, Rows};
 use super::{Model, ModelShape};
@@ -31,29 +31,18 @@ fn model_shape(config: &Config) -> ModelShape {
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
-        let root = loader.checkpoint.root();
-        let model = root.enter("model");
-        let table = [config.vocab_size, config.hidden_size];
+        let model = loader.checkpoint.root().enter("model");
         let mut layers = Vec::new();
-        let embed_tokens = loader.linear(&model, "embed_tokens", table).await?.weight;
         for layer in 0..config.num_hidden_layers {
             let scope = model.enter("layers").enter(layer);
             layers.push(load_layer(loader, &config, &scope, config.is_mixture(layer)).await?);
         }
-        let norm = loader
-            .norm(&model, "norm", config.hidden_size, config.rms_norm_eps)
-            .await?;
-        let lm_head = if config.tie_word_embeddings {
-            None
-        } else {
-            Some(loader.linear(&root, "lm_head", table).await?)
-        };
+        let table = [config.vocab_size, config.hidden_size];
+        let (tied, epsilon) = (config.tie_word_embeddings, config.rms_norm_eps);
         Ok(Box::new(Decoder {
             shape: model_shape(&config),
-            embed_tokens,
+            ends: Ends::load(loader, table, tied, epsilon).await?,
             layers,
-            norm,
-            lm_head,
         }) as Box<dyn Model>)
     })
 }
@@ -200,10 +189,10 @@ async fn transposed_keys(
 ) -> Result<Weight> {
     let (heads, stride) = (config.num_attention_heads, latent_stride(config));
     let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
-    // Blocks run along the latent, so they do not survive.
+    // Blocks run along the latent, so they do not survive; every score goes through what they decode to.
     let format = match kv_b_proj.format() {
         Some(format) if format.stored.is_some() => format,
-        _ => &formats::F16,
+        _ => &formats::F32,
     };
     let mut writer = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
     for head in 0..heads {
