@@ -12,6 +12,7 @@ mod scales;
 mod scope;
 mod source;
 mod tensor;
+mod tensor_file;
 mod unique;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
 use self::tensor::Location;
 pub use self::tensor::{Encoding, StoredTensor};
+pub use self::tensor_file::{NewTensor, TensorFile, safetensors_header};
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::memory::{Buffer, Purpose};
 use super::{Gpu, layout};
 use crate::error::{Error, Result};
 use crate::formats::Format;
@@ -36,8 +37,8 @@ pub struct Shard {
     /// How it is stored.
     pub format: &'static Format,
     pub(super) group: wgpu::BindGroup,
-    params: wgpu::Buffer,
-    planes: Vec<wgpu::Buffer>,
+    params: Buffer,
+    planes: Vec<Buffer>,
     /// Where it starts in the rows of all matrices.
     pub first_row: usize,
     /// Rows it holds.
@@ -150,6 +151,14 @@ impl<'g> WeightWriter<'g> {
         })
     }
 
+    /// Takes `rows` rows for written, if the device only counts: nobody needs to read them.
+    pub fn skip(&mut self, rows: usize) -> bool {
+        if self.gpu.is_counting() {
+            self.next_row += rows;
+        }
+        self.gpu.is_counting()
+    }
+
     /// Appends rows: `values: [rows, columns]`.
     pub async fn write(&mut self, values: &[f32]) -> Result<()> {
         let (format, columns) = (self.format, self.weight.columns);
@@ -247,19 +256,12 @@ impl Gpu {
         rows: std::ops::Range<usize>,
     ) -> Shard {
         let padded = format.padded(columns);
-        let params = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("weight params"),
-            size: size_of::<ShardParams>() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let params = size_of::<ShardParams>() as u64;
+        let params = self.buffers.create(Purpose::Params, params);
         let plane = |bytes: &usize| {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("weight"),
-                size: (rows.len() * padded / format.block * bytes) as u64,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
+            let bytes = rows.len() * padded / format.block * bytes;
+            self.buffers
+                .create(Purpose::Weight(format.name), bytes as u64)
         };
         let planes: Vec<_> = format.planes.iter().map(plane).collect();
         let bindings = layout::bindings(&super::kernel::weight_wgsl(format), 1);

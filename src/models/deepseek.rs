@@ -170,6 +170,9 @@ async fn up_rows(loader: &Loader<'_>, config: &Config, keys: StoredTensor<'_>) -
     }
     let mut writer = WeightWriter::new(loader.gpu, &formats::F32, [heads, stride, nope]).await?;
     for head in 0..heads {
+        if writer.skip(stride) {
+            continue;
+        }
         let mut values = keys.read_rows(head * latent..(head + 1) * latent).await?;
         values.resize(stride * nope, 0.0);
         writer.write(&values).await?;
@@ -193,6 +196,9 @@ async fn transposed_keys(
     };
     let mut writer = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
     for head in 0..heads {
+        if writer.skip(stride) {
+            continue;
+        }
         let first = head * (nope + config.v_head_dim);
         let keys = kv_b_proj.read_rows(first..first + nope).await?; // [nope, latent]
         let mut transposed = vec![0.0; stride * nope]; // [stride, nope]
