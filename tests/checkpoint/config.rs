@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tiefsee::Result;
-use tiefsee::checkpoint::{Fields, Rope, Yarn};
+use tiefsee::checkpoint::{Fields, Llama3, Rope, RopeScaling, Yarn};
 
 use crate::files::{assert_fails, failure};
 
@@ -132,7 +132,7 @@ fn yarn_in_all_spellings() {
     };
     let expected = Rope {
         theta: 20_000.0,
-        scaling: Some(Yarn {
+        scaling: Some(RopeScaling::Yarn(Yarn {
             factor: 40.0,
             beta_fast: 32.0,
             beta_slow: 1.0,
@@ -141,7 +141,7 @@ fn yarn_in_all_spellings() {
             original_max_position_embeddings: 4096,
             attention_factor: None,
             attn_factor: None,
-        }),
+        })),
     };
     for config in [
         json!({"rope_theta": 2e4, "rope_scaling": with("type", None)}),
@@ -160,7 +160,9 @@ fn yarn_has_defaults() {
         "max_position_embeddings": 131_072,
         "rope_scaling": {"type": "yarn", "factor": 4.0, "attn_factor": 0.878},
     });
-    let yarn = rope(&config).unwrap().scaling.unwrap();
+    let Some(RopeScaling::Yarn(yarn)) = rope(&config).unwrap().scaling else {
+        panic!("no YaRN");
+    };
     assert_eq!(yarn.original_max_position_embeddings, 131_072);
     assert_eq!(
         [yarn.beta_fast, yarn.beta_slow].map(f64::to_bits),
@@ -214,6 +216,53 @@ fn yarn_with_absurd_numbers_is_damaged() {
 }
 
 #[test]
+fn llama3_and_divisors() {
+    let llama3 = json!({
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    });
+    let scaling =
+        |scaling: &Value| rope(&json!({"rope_scaling": scaling})).map(|rope| rope.scaling);
+    let expected = Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    assert_eq!(
+        scaling(&llama3).unwrap(),
+        Some(RopeScaling::Llama3(expected))
+    );
+    for (field, value) in [
+        ("factor", json!(0.5)),
+        ("factor", json!(null)),
+        ("low_freq_factor", json!(0)),
+        ("low_freq_factor", json!(null)),
+        ("low_freq_factor", json!(4)),
+        ("high_freq_factor", json!(1)),
+        ("high_freq_factor", json!("4")),
+        ("original_max_position_embeddings", json!(0)),
+    ] {
+        let mut broken = llama3.clone();
+        broken[field] = value;
+        let field = field.trim_start_matches("low").trim_start_matches("high");
+        assert_fails(scaling(&broken), 4, &["config.json", field]);
+    }
+    let divisors = |list: Value| scaling(&json!({"rope_type": "divisors", "divisors": list}));
+    let list = Some(RopeScaling::Divisors(vec![1.0, 8.0]));
+    assert_eq!(divisors(json!([1, 8.0])).unwrap(), list);
+    for list in [
+        json!([1, 0]),
+        json!([-1]),
+        json!(["1"]),
+        json!(1),
+        json!(null),
+    ] {
+        assert_fails(divisors(list), 4, &["`rope_scaling.divisors`"]);
+    }
+}
+
+#[test]
 fn other_scalings_are_unsupported() {
     for (config, word) in [
         (
@@ -221,8 +270,8 @@ fn other_scalings_are_unsupported() {
             "linear",
         ),
         (
-            json!({"rope_scaling": {"rope_type": "llama3", "factor": 4}}),
-            "llama3",
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 4}}),
+            "longrope",
         ),
         (
             json!({"rope_parameters": {"main": {"rope_theta": 1e4}}}),
