@@ -46,13 +46,6 @@ var<workgroup> lane_maxima: array<vec4f, WORKGROUP_SIZE>;
 // Element [i][j] holds the four heads' weights of key 4 * i + j.
 var<workgroup> key_weights: array<array<vec4f, 4>, WORKGROUP_SIZE>;
 
-// The cache rows of four keys, in vec4s.
-fn rows_of(sequence: u32, keys: vec4u) -> vec4u {
-    let at = sequence * params.blocks_per_sequence + keys / BLOCK;
-    let key_blocks = vec4u(blocks[at.x], blocks[at.y], blocks[at.z], blocks[at.w]);
-    return (key_blocks * BLOCK + keys % BLOCK) * params.width;
-}
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -77,7 +70,7 @@ fn main(
     var sums = mat4x4f();
     for (var start = begin; start < end; start += 4 * WORKGROUP_SIZE) {
         let keys = start + 4 * lane + vec4u(0, 1, 2, 3);
-        let rows = rows_of(sequences[token], min(keys, vec4u(end - 1)));
+        let rows = params.width * slots_of(sequences[token], min(keys, vec4u(end - 1)));
         key_rows[lane] = rows;
         // Element [i][j] is the score of key i for head j.
         var scores = mat4x4f();

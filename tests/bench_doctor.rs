@@ -50,7 +50,7 @@ fn doctor_tests_every_kernel_in_every_format() {
             checks.iter().all(|check| check["passed"] == true),
             "{checks:#?}"
         );
-        for format in formats::ALL {
+        for &format in formats::ALL {
             let of_format = checks.iter().filter(|check| check["format"] == format.name);
             assert_eq!(of_format.count(), 7, "{}", format.name);
         }

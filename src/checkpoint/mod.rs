@@ -1,33 +1,41 @@
 //! A model as its files: tensors by name, config.json, texts.
 //!
 //! Every number in a file is checked against the bytes that are there before it is
-//! used; nothing here knows an architecture or a device.
+//! used; nothing here knows a device, and only `gguf` knows what architectures are called.
 
 mod config;
+pub mod gguf;
 mod manifest;
 mod numbers;
 mod safetensors;
+mod scales;
 mod scope;
 mod source;
 mod tensor;
+mod tensor_file;
 mod unique;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use ::safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::safetensors::{Location, read_header};
+use self::gguf::Metadata;
+use self::safetensors::read_header;
+use self::scales::{SUFFIX, Scales};
 use self::source::{is_plain_name, path, read_text};
 use self::unique::Unique;
 use crate::error::{Error, Result};
 
-pub use self::config::{Fields, Rope, Yarn};
+pub use self::config::{Fields, Llama3, Rope, RopeScaling, Yarn};
 pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
-pub use self::tensor::StoredTensor;
+use self::tensor::Location;
+pub use self::tensor::{Encoding, StoredTensor};
+pub use self::tensor_file::{NewTensor, TensorFile, safetensors_header};
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -39,14 +47,19 @@ const LARGEST_CONFIG: u64 = 16 << 20;
 /// The most bytes of any other text.
 const LARGEST_TEXT: u64 = 256 << 20;
 
-/// A model folder as Hugging Face lays it out: config.json and safetensors files.
+/// A model as Hugging Face lays it out, config.json and safetensors files, or GGUF files that are
+/// read as if they were laid out so.
 pub struct Checkpoint {
     source: Rc<dyn Source>,
     config: Value,
     /// The file that says which tensors there are.
-    contents: &'static str,
+    contents: String,
+    /// That of GGUF files.
+    metadata: Option<Metadata>,
     shards: Vec<String>,
     tensors: BTreeMap<String, Entry>,
+    /// Rows and columns of the blocks of FP8 weights that share a scale.
+    fp8_block: Option<[usize; 2]>,
 }
 
 struct Entry {
@@ -60,21 +73,75 @@ impl Checkpoint {
     /// [`Error::NotFound`] when one of the files is missing, [`Error::Damaged`] or
     /// [`Error::Unsupported`] for what is wrong in one.
     pub async fn open(source: Rc<dyn Source>) -> Result<Self> {
-        let config = read_config(&*source).await?;
-        let mut checkpoint = Self {
+        match source.model_file() {
+            Some(file) => Self::open_gguf(source, &file).await,
+            None => Self::open_folder(source).await,
+        }
+    }
+
+    fn new(source: Rc<dyn Source>, config: Value, contents: &str) -> Self {
+        Self {
             source,
             config,
-            contents: SINGLE,
+            contents: contents.to_owned(),
+            metadata: None,
             shards: Vec::new(),
             tensors: BTreeMap::new(),
-        };
+            fp8_block: None,
+        }
+    }
+
+    async fn open_folder(source: Rc<dyn Source>) -> Result<Self> {
+        let config = read_config(&*source).await?;
+        let mut checkpoint = Self::new(source, config, SINGLE);
+        checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
         if let Some(tensors) = read_header(&*checkpoint.source, SINGLE).await? {
             checkpoint.add_shard(SINGLE, tensors)?;
         } else {
-            checkpoint.contents = INDEX;
+            INDEX.clone_into(&mut checkpoint.contents);
             checkpoint.read_shards().await?;
         }
+        checkpoint.check_scales()?;
         Ok(checkpoint)
+    }
+
+    async fn open_gguf(source: Rc<dyn Source>, file: &str) -> Result<Self> {
+        let gguf::Contents { metadata, files } = gguf::read(&*source, file).await?;
+        let mut checkpoint = Self::new(source, Value::Null, file);
+        for (index, (file, tensors)) in files.into_iter().enumerate() {
+            if index == 0 {
+                checkpoint.contents.clone_from(&file);
+            }
+            checkpoint.add_shard(&file, tensors)?;
+        }
+        let facts = checkpoint.facts().await?;
+        checkpoint.config = gguf::translate(&checkpoint.contents(), &metadata, &facts)?;
+        checkpoint.metadata = Some(metadata);
+        Ok(checkpoint)
+    }
+
+    /// What a GGUF file's tensors say of its configuration.
+    async fn facts(&self) -> Result<gguf::Facts> {
+        let has = |name| self.tensors.contains_key(name);
+        let table = self.tensor("model.embed_tokens.weight");
+        let divisors = match self.tensor(gguf::DIVISORS) {
+            Some(tensor) if tensor.columns() > gguf::MOST_DIVISORS || tensor.rows() > 1 => {
+                let what = format!("tensor `{}` has the shape {:?}", tensor.name, tensor.shape);
+                return Err(Error::damaged(tensor.path(), what));
+            }
+            Some(tensor) => Some(tensor.read_all().await?),
+            None => None,
+        };
+        Ok(gguf::Facts {
+            vocabulary: table.map(|table| table.rows()),
+            has_output: has("lm_head.weight"),
+            has_bias: has("model.layers.0.self_attn.q_proj.bias"),
+            has_correction: self
+                .tensors
+                .keys()
+                .any(|name| name.ends_with("e_score_correction_bias")),
+            divisors,
+        })
     }
 
     /// What config.json holds, an object.
@@ -88,13 +155,29 @@ impl Checkpoint {
     }
 
     /// A text file of the folder; `None` when there is no such file.
+    ///
+    /// Of a GGUF file it is what its metadata say in the words of that file; [`Error::Damaged`] or
+    /// [`Error::Unsupported`] where they make no sense.
     pub async fn text(&self, file: &str) -> Result<Option<String>> {
-        read_text(&*self.source, file, LARGEST_TEXT).await
+        match &self.metadata {
+            Some(metadata) => gguf::text(&self.contents(), metadata, file),
+            None => read_text(&*self.source, file, LARGEST_TEXT).await,
+        }
     }
 
     /// What messages call `file`, for errors about what is in it.
     pub fn path(&self, file: &str) -> String {
+        let is_inside = self.metadata.is_some() && !self.shards.iter().any(|shard| shard == file);
+        if is_inside {
+            // What is wrong is in the metadata, though under another name.
+            return format!("{} (as {file})", self.contents());
+        }
         path(&*self.source, file)
+    }
+
+    /// The metadata of GGUF files; `None` for other checkpoints.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
     }
 
     /// Every tensor, in the order of their names.
@@ -127,17 +210,54 @@ impl Checkpoint {
 
     /// What messages call the file that says which tensors there are.
     fn contents(&self) -> String {
-        self.path(self.contents)
+        path(&*self.source, &self.contents)
     }
 
     fn stored<'c>(&'c self, name: &'c str, entry: &'c Entry) -> StoredTensor<'c> {
         let Location {
-            dtype,
+            encoding,
             ref shape,
             ref bytes,
         } = entry.location;
         let file = &self.shards[entry.shard];
-        StoredTensor::new(&*self.source, file, name, dtype, shape, bytes.clone())
+        StoredTensor::new(&*self.source, file, name, encoding, shape, bytes.clone())
+            .scaled(self.scales(name, encoding))
+    }
+
+    /// The scales of the FP8 tensor called `name`.
+    fn scales(&self, name: &str, encoding: Encoding) -> Option<Scales<'_>> {
+        let block = self.fp8_block?;
+        if encoding != Encoding::Numbers(Dtype::F8_E4M3) {
+            return None;
+        }
+        let Entry { shard, location } = self.tensors.get(&format!("{name}{SUFFIX}"))?;
+        Some(Scales::new(
+            &*self.source,
+            &self.shards[*shard],
+            location,
+            block,
+        ))
+    }
+
+    /// Checks that the scales of every FP8 tensor have the shape that its blocks call for.
+    fn check_scales(&self) -> Result<()> {
+        let Some(block) = self.fp8_block else {
+            return Ok(());
+        };
+        for (name, Entry { location, .. }) in &self.tensors {
+            let Some(scales) = self.tensors.get(&format!("{name}{SUFFIX}")) else {
+                continue;
+            };
+            let wanted = Scales::shape_for(&location.shape, block);
+            if wanted.as_ref().map(<[usize; 2]>::as_slice) != Some(&scales.location.shape) {
+                let what = format!(
+                    "tensor `{name}{SUFFIX}` has the shape {:?}, which does not fit blocks of {block:?} of {:?}",
+                    scales.location.shape, location.shape
+                );
+                return Err(Error::damaged(self.path(&self.shards[scales.shard]), what));
+            }
+        }
+        Ok(())
     }
 
     async fn read_shards(&mut self) -> Result<()> {
@@ -224,8 +344,31 @@ async fn read_config(source: &dyn Source) -> Result<Value> {
     }
 }
 
+/// The blocks of `quantization_config`; `None` where there is none.
+///
+/// [`Error::Unsupported`] for any method but DeepSeek's FP8.
+fn fp8_block(config: &Fields) -> Result<Option<[usize; 2]>> {
+    let Some(fields) = config.object("quantization_config")? else {
+        return Ok(None);
+    };
+    for (name, only) in [("quant_method", "fp8"), ("fmt", "e4m3")] {
+        let found = fields.str_or(name, only)?;
+        if found != only {
+            return Err(
+                fields.unsupported(name, &format!("is {found:?}; only {only:?} is supported"))
+            );
+        }
+    }
+    match fields.usizes("weight_block_size")?[..] {
+        [] => Ok(Some([128, 128])),
+        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
+        _ => Err(fields.damaged("weight_block_size", "is not two counts above 0")),
+    }
+}
+
 fn a_model_folder() -> String {
     format!(
-        "a model folder holds {CONFIG}, tokenizer.json, and {SINGLE} or {INDEX} with its shards"
+        "a model folder holds {CONFIG}, tokenizer.json, and {SINGLE} or {INDEX} with its shards; \
+         a model in GGUF files is named by its file, the first if there are several"
     )
 }

@@ -4,13 +4,15 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use safetensors::Dtype;
 
+use crate::formats::Format;
+
 /// Bytes that are looked at together: a whole number of every type's.
 const BLOCK: usize = 4096;
 
 type Decode = fn(&[u8]) -> Vec<f32>;
 
 /// How numbers of type `dtype` become f32; `None` unless they are floats of 16 bits or
-/// more.
+/// more, or powers of two.
 pub(super) fn to_f32(dtype: Dtype) -> Option<Decode> {
     match dtype {
         Dtype::F64 => Some(|bytes| numbers(bytes, |number| f64::from_le_bytes(number) as f32)),
@@ -21,12 +23,18 @@ pub(super) fn to_f32(dtype: Dtype) -> Option<Decode> {
                 f32::from_bits(u32::from(u16::from_le_bytes(number)) << 16)
             })
         }),
+        // A power of two, all of whose bits are the exponent; the least is a subnormal f32.
+        Dtype::F8_E8M0 => Some(|bytes| {
+            numbers(bytes, |[exponent]| {
+                f32::from_bits((u32::from(exponent) << 23).max(1 << 22))
+            })
+        }),
         _ => None,
     }
 }
 
 /// The index of the first number that is NaN or infinite as f32; `None`, too, for types
-/// that [`to_f32`] does not know.
+/// that are no floats.
 pub(super) fn first_non_finite(dtype: Dtype, bytes: &[u8]) -> Option<usize> {
     match dtype {
         Dtype::F64 => first(bytes, |number| {
@@ -41,8 +49,23 @@ pub(super) fn first_non_finite(dtype: Dtype, bytes: &[u8]) -> Option<usize> {
         Dtype::BF16 => first(bytes, |number| {
             all_set(u16::from_le_bytes(number).into(), 0x7f80)
         }),
+        Dtype::F8_E4M3 => first(bytes, |[byte]| all_set(byte.into(), 0x7f)),
+        Dtype::F8_E8M0 => first(bytes, |[byte]| byte == 0xff),
         _ => None,
     }
+}
+
+/// The index of the first number of a block in which a scale is NaN or infinite.
+pub(super) fn first_non_finite_block(format: &Format, bytes: &[u8]) -> Option<usize> {
+    let ggml = format.ggml.as_ref()?;
+    let is_bad = |block: &[u8]| {
+        let half = |&at: &usize| u16::from_le_bytes([block[at], block[at + 1]]);
+        ggml.halves
+            .iter()
+            .any(|at| all_set(half(at).into(), 0x7c00))
+    };
+    let block = bytes.chunks_exact(ggml.bytes).position(is_bad)?;
+    Some(block * ggml.weights)
 }
 
 fn all_set(bits: u32, exponent: u32) -> bool {

@@ -11,6 +11,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::source::{Source, path, read_exactly};
+use super::tensor::{Encoding, Location};
 use super::unique::unique_entries;
 use crate::error::{Error, Result};
 
@@ -22,14 +23,6 @@ const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Dimensions of a tensor that make sense.
 const MOST_DIMENSIONS: usize = 8;
-
-/// Where a tensor lies in its file.
-pub(super) struct Location {
-    pub(super) dtype: Dtype,
-    pub(super) shape: Vec<usize>,
-    /// Bytes of the file.
-    pub(super) bytes: Range<u64>,
-}
 
 /// The tensors of `file`; `None` when there is no such file.
 pub(super) async fn read_header(
@@ -140,7 +133,7 @@ fn locate_one(path: &str, name: &str, entry: Entry, data: &Range<u64>) -> Result
         )));
     }
     Ok(Location {
-        dtype,
+        encoding: Encoding::Numbers(dtype),
         shape,
         bytes: data.start + begin..data.start + end,
     })

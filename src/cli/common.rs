@@ -13,6 +13,7 @@ use tiefsee::text::StopStrings;
 use tiefsee::{Error, GenerateOptions, Llm, LoadOptions, Result};
 
 use super::output::note;
+use super::plan;
 use super::progress::LoadReport;
 
 const SAMPLING: &str = "Sampling (defaults: the model's generation_config.json, else 0.6 and 0.95)";
@@ -133,8 +134,12 @@ impl ModelArguments {
         let report = LoadReport::new(&self.model);
         let (source, options) = (open_source(&self.model)?, self.load_options()?);
         let update = |progress| report.update(progress);
-        let llm = pollster::block_on(Llm::load_from(source, options, &update));
+        let llm = pollster::block_on(Llm::load_from(source, options.clone(), &update));
         let took = report.finish();
+        if let Err(Error::DoesNotFit(_)) = llm {
+            // What has to change; if that is not to be had, the error itself says enough.
+            _ = plan::refusal(&self.model, &options).map(|table| note(&table));
+        }
         let llm = llm?;
         self.device.warn(llm.device(), llm.disabled());
         if self.verbose {
@@ -231,7 +236,11 @@ fn clock_seed() -> u64 {
 }
 
 fn format_names() -> String {
-    formats::ALL.map(|format| format.name).join(", ")
+    formats::ALL
+        .iter()
+        .map(|format| format.name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn quantize_help() -> String {

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use indicatif::{BinaryBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tiefsee::checkpoint::{Checkpoint, Source, StoredTensor};
-use tiefsee::formats::{self, Format};
-use tiefsee::llm::open_source;
-use tiefsee::models::{ModelShape, architecture};
+use tiefsee::formats;
+use tiefsee::llm::{open_source, weight_bytes};
+use tiefsee::models::architecture;
 use tiefsee::text::ChatTemplate;
 use tiefsee::{Error, Result};
 
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             format!(
                 "{}  {}  {:?}  {}\n",
                 tensor.name,
-                tensor.dtype,
+                tensor.encoding,
                 tensor.shape,
                 tensor.bytes()
             )
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn describe(tensor: &StoredTensor) -> Value {
     json!({
         "name": tensor.name,
-        "dtype": tensor.dtype.to_string(),
+        "dtype": tensor.encoding.to_string(),
         "shape": tensor.shape,
         "bytes": tensor.bytes(),
     })
@@ -132,9 +132,10 @@ async fn report(
     put("bytes", file_bytes(source, checkpoint).await?.into());
     put(
         "memory",
-        shape
-            .as_ref()
-            .map_or(Value::Null, |shape| memory(checkpoint, shape)),
+        match &shape {
+            Ok(_) => memory(checkpoint).await?,
+            Err(_) => Value::Null,
+        },
     );
     put(
         "cache_per_token",
@@ -206,7 +207,7 @@ fn is_beyond(tensor: &StoredTensor, layers: usize) -> bool {
 fn stored(checkpoint: &Checkpoint) -> Value {
     let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for tensor in checkpoint.tensors() {
-        let (tensors, bytes) = types.entry(tensor.dtype.to_string()).or_default();
+        let (tensors, bytes) = types.entry(tensor.encoding.to_string()).or_default();
         *tensors += 1;
         *bytes += tensor.bytes();
     }
@@ -243,40 +244,15 @@ async fn file_bytes(source: &dyn Source, checkpoint: &Checkpoint) -> Result<u64>
 }
 
 /// Bytes of the weights on a device, as stored and in each format of `--quantize`.
-fn memory(checkpoint: &Checkpoint, shape: &ModelShape) -> Value {
-    let bytes = |format: Option<&'static Format>| {
-        let tensors = checkpoint
-            .tensors()
-            .filter(|tensor| !is_beyond(tensor, shape.layers));
-        let weights: u64 = tensors.map(|tensor| device_bytes(&tensor, format)).sum();
-        // Tied embeddings are on the device twice: as a table and as the last projection.
-        let is_tied = checkpoint.config()["tie_word_embeddings"] == true;
-        let table = checkpoint
-            .tensor("model.embed_tokens.weight")
-            .filter(|_| is_tied);
-        weights + table.map_or(0, |table| device_bytes(&table, format))
-    };
-    let quantized = formats::ALL
-        .into_iter()
-        .map(|format| (format.name.to_owned(), bytes(Some(format)).into()));
-    std::iter::once(("as_stored".to_owned(), bytes(None).into()))
-        .chain(quantized)
-        .collect::<Map<_, _>>()
-        .into()
-}
-
-fn device_bytes(tensor: &StoredTensor, quantize: Option<&'static Format>) -> u64 {
-    if tensor.shape.len() < 2 {
-        return 4 * tensor.columns() as u64;
+async fn memory(checkpoint: &Checkpoint) -> Result<Value> {
+    let mut memory = Map::new();
+    let as_stored = weight_bytes(checkpoint, None).await?;
+    memory.insert("as_stored".into(), as_stored.into());
+    for format in formats::ALL {
+        let bytes = weight_bytes(checkpoint, Some(format)).await?;
+        memory.insert(format.name.into(), bytes.into());
     }
-    // Routers and the projections out of the latent stay as they are stored.
-    let stays = tensor.name.ends_with(".gate.weight") || tensor.name.ends_with(".kv_b_proj.weight");
-    let stored = formats::ALL
-        .into_iter()
-        .find(|format| format.stored == Some(tensor.dtype));
-    let stored = stored.unwrap_or(&formats::F32);
-    let format = quantize.filter(|_| !stays).unwrap_or(stored);
-    tensor.rows() as u64 * format.row_bytes(tensor.columns()) as u64
+    Ok(memory.into())
 }
 
 /// A value of the report in a user's words.

@@ -77,7 +77,18 @@ pub(crate) fn check_folder(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Those of `write`, and [`Error::Io`].
-pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn write_file<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    pollster::block_on(write_file_async(path, async |part: &Path| write(part)))
+}
+
+/// [`write_file`] where writing awaits what is to be written.
+///
+/// # Errors
+/// As [`write_file`].
+pub(crate) async fn write_file_async<T>(
+    path: &Path,
+    write: impl AsyncFnOnce(&Path) -> Result<T>,
+) -> Result<T> {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
@@ -85,7 +96,11 @@ pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -
         path: path.to_owned(),
         source,
     };
-    let result = write(&part).and_then(|()| std::fs::rename(&part, path).map_err(moved));
+    let written = write(&part).await;
+    let result = written.and_then(|value| {
+        std::fs::rename(&part, path).map_err(moved)?;
+        Ok(value)
+    });
     if result.is_err() {
         _ = std::fs::remove_file(&part);
     }

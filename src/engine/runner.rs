@@ -82,6 +82,12 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// Tokens of the largest cache that the device can bind.
+    pub fn largest_cache(gpu: &Gpu, shape: &ModelShape) -> usize {
+        let tokens = gpu.binding_limit / (4 * shape.cache_width as u64);
+        usize::try_from(tokens).unwrap_or(usize::MAX) / BLOCK * BLOCK
+    }
+
     /// Reserves the cache: `blocks` blocks in all, and sequences of up to `context` tokens.
     ///
     /// # Errors
@@ -98,8 +104,8 @@ impl Runner {
             ..
         } = *model.shape();
         let bytes = (4 * blocks * BLOCK * cache_width) as u64;
-        if bytes > gpu.binding_limit {
-            let fits = gpu.binding_limit as usize / (4 * cache_width) / BLOCK * BLOCK;
+        let fits = Self::largest_cache(&gpu, model.shape());
+        if blocks * BLOCK > fits {
             return Err(Error::DoesNotFit(format!(
                 "a cache of {} tokens needs {bytes} bytes in each layer, the device allows {}; {fits} tokens fit (--ctx {fits})",
                 blocks * BLOCK,
@@ -109,7 +115,7 @@ impl Runner {
         let mut caches = Vec::with_capacity(layers);
         for _ in 0..layers {
             caches.push(LayerCache {
-                latents: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
+                rows: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
             });
         }
         Ok(Self {

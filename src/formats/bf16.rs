@@ -3,6 +3,7 @@
 use half::bf16;
 
 use super::Format;
+use super::block::plain;
 
 /// Brain floating point: the range of f32 with 8 significant bits.
 pub static BF16: Format = Format {
@@ -13,6 +14,7 @@ pub static BF16: Format = Format {
     pack,
     unpack,
     stored: Some(safetensors::Dtype::BF16),
+    ggml: Some(plain(30, 2)),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {

@@ -4,6 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::Format;
+use super::block::plain;
 
 /// Half precision: 11 significant bits, magnitudes up to 65,504.
 pub static F16: Format = Format {
@@ -14,6 +15,7 @@ pub static F16: Format = Format {
     pack,
     unpack,
     stored: Some(safetensors::Dtype::F16),
+    ggml: Some(plain(1, 2)),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {

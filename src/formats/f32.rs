@@ -1,6 +1,7 @@
 //! The weights as they are.
 
 use super::Format;
+use super::block::plain;
 
 /// Single precision: exact for every checkpoint type but F64.
 pub static F32: Format = Format {
@@ -11,6 +12,7 @@ pub static F32: Format = Format {
     pack,
     unpack,
     stored: Some(safetensors::Dtype::F32),
+    ggml: Some(plain(0, 4)),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {

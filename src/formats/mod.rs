@@ -2,23 +2,30 @@
 //!
 //! A format is a value. Its WGSL defines `weight8`, the whole contract with the
 //! kernels: eight neighbouring weights of a row. Adding one costs a WGSL file, a
-//! Rust file and a line in [`ALL`].
+//! Rust file and a line in the list below.
 
-mod bf16;
 mod block;
-mod f16;
-mod f32;
-mod q4_0;
-mod q8_0;
 
-pub use bf16::BF16;
-pub use f16::F16;
-pub use f32::F32;
-pub use q4_0::Q4_0;
-pub use q8_0::Q8_0;
+macro_rules! formats {
+    ($($file:ident: $($format:ident),+;)*) => {
+        $(mod $file;)*
+        $(pub use $file::{$($format),+};)*
 
-/// Every format, in order of falling size.
-pub static ALL: [&Format; 5] = [&F32, &F16, &BF16, &Q8_0, &Q4_0];
+        /// Every format.
+        pub static ALL: &[&Format] = &[$($(&$format),+),*];
+    };
+}
+
+formats! {
+    f32: F32;
+    f16: F16;
+    bf16: BF16;
+    f8_e4m3: F8_E4M3, F8_E4M3_32;
+    q8_0: Q8_0;
+    q4_0: Q4_0;
+}
+
+pub use f8_e4m3::{from_e4m3, to_e4m3};
 
 /// How the weights of a matrix lie in GPU memory.
 #[derive(Debug)]
@@ -38,15 +45,51 @@ pub struct Format {
     pub pack: fn(values: &[f32]) -> Vec<Vec<u8>>,
     /// The reference for `weight8`: planes to values.
     pub unpack: fn(planes: &[&[u8]]) -> Vec<f32>,
-    /// The checkpoint type whose bytes are this format's only plane as they are.
+    /// How safetensors files store it: a number's type.
     pub stored: Option<safetensors::Dtype>,
+    /// How GGUF files store it: blocks.
+    pub ggml: Option<Ggml>,
+}
+
+/// How a format's blocks lie in a GGUF file, where they follow each other in row-major order.
+///
+/// The planes hold the same numbers in another order, so both ways lose nothing.
+#[derive(Debug)]
+pub struct Ggml {
+    /// The type's number in the file.
+    pub id: u32,
+    /// Weights of a block, which divide [`Format::block`]: the two differ for plain numbers.
+    pub weights: usize,
+    /// Bytes of a block.
+    pub bytes: usize,
+    /// Where in a block's bytes there are scales of half precision, which must be finite.
+    pub halves: &'static [usize],
+    /// Blocks as they lie in the file to planes.
+    pub to_planes: fn(blocks: &[u8]) -> Vec<Vec<u8>>,
+    /// Planes to blocks as they lie in the file.
+    pub to_blocks: fn(planes: &[&[u8]]) -> Vec<u8>,
 }
 
 impl Format {
     /// The format called `name`.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        ALL.into_iter().find(|format| format.name == name)
+        ALL.iter().find(|format| format.name == name).copied()
+    }
+
+    /// The format whose number in GGUF files is `id`.
+    #[must_use]
+    pub fn of_ggml(id: u32) -> Option<&'static Self> {
+        let has_id = |format: &&&Self| format.ggml.as_ref().is_some_and(|ggml| ggml.id == id);
+        ALL.iter().find(has_id).copied()
+    }
+
+    /// The format that safetensors files call `dtype`.
+    #[must_use]
+    pub fn of_dtype(dtype: safetensors::Dtype) -> Option<&'static Self> {
+        ALL.iter()
+            .find(|format| format.stored == Some(dtype))
+            .copied()
     }
 
     /// `width` rounded up to whole blocks, and to whole 32-bit words in every plane, so that

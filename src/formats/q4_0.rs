@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::Format;
-use super::block::{largest, to_scale, to_scales, whole_number};
+use super::block::{halves, largest, neighbours, split_blocks, to_scale, to_scales, whole_number};
+use super::{Format, Ggml};
 
 const BLOCK: usize = 32;
 
@@ -23,6 +23,14 @@ pub static Q4_0: Format = Format {
     pack,
     unpack,
     stored: None,
+    ggml: Some(Ggml {
+        id: 2,
+        weights: BLOCK,
+        bytes: 18,
+        halves: &[0],
+        to_planes,
+        to_blocks,
+    }),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {
@@ -65,4 +73,20 @@ fn unpack(planes: &[&[u8]]) -> Vec<f32> {
         std::array::from_fn(|i| f32::from(number(i)) * scale)
     };
     blocks.flat_map(weights).collect()
+}
+
+fn to_planes(blocks: &[u8]) -> Vec<Vec<u8>> {
+    let [numbers, scales] = split_blocks(blocks, 2, 18);
+    let numbers = numbers.chunks_exact(BLOCK / 2).flat_map(neighbours);
+    vec![numbers.collect(), scales]
+}
+
+fn to_blocks(planes: &[&[u8]]) -> Vec<u8> {
+    let blocks = planes[0]
+        .chunks_exact(BLOCK / 2)
+        .zip(planes[1].chunks_exact(2));
+    let block = |(numbers, scale): (&[u8], &[u8])| -> Vec<u8> {
+        scale.iter().copied().chain(halves(numbers)).collect()
+    };
+    blocks.flat_map(block).collect()
 }

@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::Format;
-use super::block::{largest, to_scale, to_scales, whole_number};
+use super::block::{largest, split_blocks, to_scale, to_scales, whole_number};
+use super::{Format, Ggml};
 
 const BLOCK: usize = 32;
 
@@ -20,6 +20,14 @@ pub static Q8_0: Format = Format {
     pack,
     unpack,
     stored: None,
+    ggml: Some(Ggml {
+        id: 8,
+        weights: BLOCK,
+        bytes: 34,
+        halves: &[0],
+        to_planes: |blocks| split_blocks(blocks, 2, 34).to_vec(),
+        to_blocks,
+    }),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {
@@ -47,4 +55,11 @@ fn unpack(planes: &[&[u8]]) -> Vec<f32> {
         std::array::from_fn(|i| f32::from(block[i].cast_signed()) * scale)
     };
     blocks.flat_map(weights).collect()
+}
+
+fn to_blocks(planes: &[&[u8]]) -> Vec<u8> {
+    let blocks = planes[0].chunks_exact(BLOCK).zip(planes[1].chunks_exact(2));
+    blocks
+        .flat_map(|(numbers, scale)| [scale, numbers].concat())
+        .collect()
 }

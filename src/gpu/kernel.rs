@@ -91,7 +91,14 @@ struct Library {
     int64: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 6] = [
+const LIBRARY: [Library; 8] = [
+    Library {
+        name: "slots_of(",
+        baseline: library!("slots"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
     Library {
         name: "weight8(",
         baseline: library!("weight"),
@@ -104,6 +111,13 @@ const LIBRARY: [Library; 6] = [
         baseline: library!("half"),
         subgroups: None,
         f16: Some(library!("half_f16")),
+        int64: None,
+    },
+    Library {
+        name: "f8_values(",
+        baseline: library!("f8"),
+        subgroups: None,
+        f16: None,
         int64: None,
     },
     Library {

@@ -7,6 +7,7 @@ use bytemuck::Pod;
 
 use super::kernel::Constant;
 use super::layout::Access;
+use super::memory::{Buffer, Purpose};
 use super::recording::{Launch, Recording};
 use super::{Gpu, Kernel, Shard, Tensor};
 
@@ -38,7 +39,7 @@ pub struct Pass<'g> {
     /// The device that the launches are for.
     pub gpu: &'g Gpu,
     launches: Vec<Launch>,
-    pages: Vec<(wgpu::Buffer, Vec<u8>)>,
+    pages: Vec<(Buffer, Vec<u8>)>,
     /// Where equal parameters already are: layers repeat them.
     known: HashMap<Vec<u8>, (usize, u64)>,
 }
@@ -75,15 +76,18 @@ impl<'g> Pass<'g> {
         if workgroups.contains(&0) {
             return;
         }
+        let params = bytemuck::bytes_of(&launch.params);
+        let page = (!params.is_empty()).then(|| self.params(params));
+        if self.gpu.is_counting() {
+            return;
+        }
         let format = launch.weight.map(|shard| shard.format);
         let pipeline = self.gpu.pipeline(launch.kernel, format, launch.constants);
-        let params = bytemuck::bytes_of(&launch.params);
         let tensors = launch
             .inputs
             .iter()
             .chain(launch.outputs)
             .map(|tensor| tensor.binding());
-        let page = (!params.is_empty()).then(|| self.params(params));
         let uniform = page.map(|(page, offset)| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &self.pages[page].0,
@@ -136,12 +140,8 @@ impl<'g> Pass<'g> {
             .last()
             .is_none_or(|(_, bytes)| bytes.len() == PARAMS_STRIDE * PARAMS_PER_PAGE)
         {
-            let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("params"),
-                size: (PARAMS_STRIDE * PARAMS_PER_PAGE) as u64,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
+            let bytes = (PARAMS_STRIDE * PARAMS_PER_PAGE) as u64;
+            let buffer = self.gpu.buffers.create(Purpose::Params, bytes);
             self.pages.push((buffer, Vec::new()));
         }
         let page = self.pages.len() - 1;
@@ -156,8 +156,11 @@ impl<'g> Pass<'g> {
     /// Ends the recording; `results` are what [`Recording::submit`] reads back.
     pub fn finish(self, results: Vec<Tensor>) -> Recording {
         for (buffer, bytes) in &self.pages {
-            self.gpu.queue.write_buffer(buffer, 0, bytes);
+            if !self.gpu.is_counting() {
+                self.gpu.queue.write_buffer(buffer, 0, bytes);
+            }
         }
-        Recording::new(self.launches, results)
+        let pages = self.pages.into_iter().map(|(buffer, _)| buffer);
+        Recording::new(self.launches, pages.collect(), results)
     }
 }

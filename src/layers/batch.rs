@@ -1,12 +1,13 @@
 //! The tokens of one step, as tensors that the host writes in one upload.
 
 use super::Rotary;
-use crate::gpu::{Gpu, Tensor};
+use crate::gpu::{Gpu, Tensor, Tiers};
+use crate::ops::{Keys, Splits};
 
-/// The latents of one layer, a row per slot.
+/// What one layer's attention keeps of cached tokens.
 pub struct LayerCache {
-    /// Latent, rotary key and padding of each cached token.
-    pub latents: Tensor, // [slots, width]
+    /// A row per slot: whatever the attention keeps there.
+    pub rows: Tensor, // [slots, width]
 }
 
 /// Neighbouring tokens of one sequence that are run in one step.
@@ -62,6 +63,8 @@ pub struct Batch {
 
 /// Tensors start at multiples of this many values: every device can bind a buffer there.
 const ALIGNMENT: usize = 64;
+/// Most tokens whose context is split over several workgroups; more keep the device busy anyway.
+const SPLIT_TOKENS: usize = 8;
 
 impl Batch {
     /// Tensors for steps of `shape`, for a model with `pairs` pairs of rotary columns.
@@ -122,6 +125,28 @@ impl Batch {
             blocks_per_sequence,
             block,
         }
+    }
+
+    /// The rows of a layer's cache that the tokens attend to.
+    pub fn keys<'a>(&'a self, cache: &'a LayerCache) -> Keys<'a> {
+        Keys {
+            cache: &cache.rows,
+            positions: &self.positions,
+            sequences: &self.sequences,
+            blocks: &self.blocks,
+            block: self.block,
+        }
+    }
+
+    /// How a token's context is shared among workgroups.
+    pub fn splits(&self, tiers: Tiers) -> Splits {
+        let most = if tiers.software { 8 } else { 16 };
+        let count = if self.shape.tokens <= SPLIT_TOKENS {
+            most
+        } else {
+            1
+        };
+        Splits { count, keys: 128 }
     }
 
     /// Uploads the tokens of the next step.

@@ -1,9 +1,6 @@
 use super::{Batch, LayerCache, Linear, RmsNorm};
 use crate::gpu::{Pass, Tensor, Weight};
-use crate::ops::{self, HeadSlices, Keys, LatentColumns, Pairing, RopeColumns, Splits};
-
-/// Most tokens whose context is split over several workgroups; more keep the device busy anyway.
-const SPLIT_TOKENS: usize = 8;
+use crate::ops::{self, HeadSlices, LatentColumns, Pairing, RopeColumns};
 
 /// Multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434).
 ///
@@ -79,7 +76,7 @@ impl LatentAttention {
     ) -> Tensor {
         let [tokens, _] = x.dims();
         let [_, pairs, _] = batch.rotations.dims();
-        let [_, width] = cache.latents.dims();
+        let [_, width] = cache.rows.dims();
         let (heads, latent) = (self.k_up.count, self.k_up.rows);
 
         let (q, kv, offset) = self.query.forward(pass, x);
@@ -107,19 +104,11 @@ impl LatentAttention {
             gain,
             &batch.rotations,
             &batch.slots,
-            &cache.latents,
+            &cache.rows,
         );
 
-        let keys = Keys {
-            cache: &cache.latents,
-            positions: &batch.positions,
-            sequences: &batch.sequences,
-            blocks: &batch.blocks,
-            block: batch.block,
-        };
-        let most = if pass.gpu.tiers.software { 8 } else { 16 };
-        let count = if tokens <= SPLIT_TOKENS { most } else { 1 };
-        let splits = Splits { count, keys: 128 };
+        let keys = batch.keys(cache);
+        let splits = batch.splits(pass.gpu.tiers);
         let attended = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
         let slices = HeadSlices {
             inner: latent,

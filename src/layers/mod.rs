@@ -3,16 +3,18 @@
 //! Nothing here reads files or knows an architecture.
 
 mod batch;
+mod grouped_query_attention;
 mod latent_attention;
 mod mixture_of_experts;
 mod mlp;
 mod rotary;
 
 pub use batch::{Batch, BatchShape, LayerCache, Span};
+pub use grouped_query_attention::GroupedQueryAttention;
 pub use latent_attention::{LatentAttention, QueryProjection};
 pub use mixture_of_experts::MixtureOfExperts;
 pub use mlp::Mlp;
-pub use rotary::{Rotary, Yarn};
+pub use rotary::{Llama3, Rotary, Scaling, Yarn};
 
 use crate::gpu::{Pass, Tensor, Weight};
 use crate::ops::{self, Columns};

@@ -3,6 +3,8 @@
 //! What the command line, the examples and the browser call; it prints nothing.
 
 mod answer;
+mod perplexity;
+mod plan;
 mod scores;
 mod source;
 
@@ -17,12 +19,14 @@ use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
-use crate::models::{Loader, Model, Progress, architecture};
+use crate::models::{Loader, Model, ModelShape, Progress, architecture};
 use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
-pub use scores::{ScoreOptions, Scores, score};
+pub use perplexity::{Divergence, Evaluation, Mean, Perplexity, Reference, Windows};
+pub use plan::{Plan, weight_bytes};
+pub use scores::{ScoreOptions, Scorer, Scores, score};
 pub use source::open_source;
 
 /// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
@@ -254,6 +258,7 @@ pub async fn load_model(
 ) -> Result<(Proven, Box<dyn Model>)> {
     let architecture = architecture(checkpoint)?;
     let proven = prove_tiers(device).await?;
+    proven.gpu.trim();
     let loader = Loader::new(&proven.gpu, checkpoint, quantize, progress);
     let model = (architecture.load)(&loader).await?;
     proven.gpu.flush().await?;
@@ -273,6 +278,14 @@ async fn load_engine(
 ) -> Result<(Engine, Vec<String>)> {
     // Before anything slow happens.
     let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
+    let limits = limits(&shape, options)?;
+    let (Proven { gpu, disabled }, model) =
+        load_model(checkpoint, &options.device, options.quantize, progress).await?;
+    Ok((Engine::new(gpu, model, limits).await?, disabled))
+}
+
+/// What an engine reserves for `options`.
+fn limits(shape: &ModelShape, options: &LoadOptions) -> Result<Limits> {
     let context = match options.context {
         Some(0) => return Err(Error::Usage("a context of 0 tokens holds nothing".into())),
         Some(context) if context > shape.context => {
@@ -285,15 +298,12 @@ async fn load_engine(
         None => shape.context.min(DEFAULT_CONTEXT),
     };
     let sequences = options.sequences.max(1);
-    let limits = Limits {
+    Ok(Limits {
         context,
         sequences,
         step_tokens: STEP_TOKENS,
         cache_tokens: context.saturating_mul(sequences),
-    };
-    let (Proven { gpu, disabled }, model) =
-        load_model(checkpoint, &options.device, options.quantize, progress).await?;
-    Ok((Engine::new(gpu, model, limits).await?, disabled))
+    })
 }
 
 async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {

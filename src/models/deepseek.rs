@@ -2,97 +2,15 @@
 
 use futures::future::LocalBoxFuture;
 
+use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
 use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
-use super::loader::{Loader, Rows, stored_format};
-use super::{Forward, Model, ModelShape};
-use crate::checkpoint::{Checkpoint, Scope};
+use super::loader::{Loader, Rows};
+use super::{Model, ModelShape};
+use crate::checkpoint::{Checkpoint, Scope, StoredTensor};
 use crate::error::Result;
-use crate::gpu::{Pass, Tensor, Weight, WeightWriter};
-use crate::layers::{
-    Batch, LatentAttention, LayerCache, Linear, MixtureOfExperts, Mlp, QueryProjection, RmsNorm,
-};
-use crate::ops::{self, Routes};
-
-struct DeepSeek {
-    shape: ModelShape,
-    embed_tokens: Weight, // [vocabulary, hidden]
-    layers: Vec<DecoderLayer>,
-    norm: RmsNorm,
-    lm_head: Linear, // [vocabulary, hidden]
-}
-
-struct DecoderLayer {
-    input_norm: RmsNorm,
-    attention: LatentAttention,
-    post_attention_norm: RmsNorm,
-    feed_forward: FeedForward,
-}
-
-/// The first few layers are dense, all others are mixtures of experts.
-enum FeedForward {
-    Dense(Mlp),
-    Mixture(MixtureOfExperts),
-}
-
-impl FeedForward {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    fn forward(&self, pass: &mut Pass, x: &Tensor, routes: &mut Vec<Routes>) -> Tensor {
-        match self {
-            Self::Dense(mlp) => mlp.forward(pass, x),
-            Self::Mixture(experts) => {
-                let (y, chosen) = experts.forward(pass, x);
-                routes.push(chosen);
-                y
-            }
-        }
-    }
-}
-
-impl Model for DeepSeek {
-    fn shape(&self) -> &ModelShape {
-        &self.shape
-    }
-
-    fn token_bytes(&self) -> u64 {
-        let layer = |layer: &DecoderLayer| {
-            layer.attention.bytes()
-                + match &layer.feed_forward {
-                    FeedForward::Dense(mlp) => mlp.bytes(),
-                    FeedForward::Mixture(experts) => experts.token_bytes(),
-                }
-        };
-        let embedding = self.embed_tokens.bytes() / self.embed_tokens.rows as u64;
-        self.layers.iter().map(layer).sum::<u64>() + embedding + self.lm_head.bytes()
-    }
-
-    fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward {
-        let mut routes = Vec::new();
-        let mut x = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]
-        let mut normed = self.layers[0].input_norm.forward(pass, &x);
-        // Adding to the residual stream and normalising it is one launch, so each layer ends in the norm
-        // that the next one starts with.
-        let next_norms = self
-            .layers
-            .iter()
-            .skip(1)
-            .map(|layer| &layer.input_norm)
-            .chain([&self.norm]);
-        for ((layer, cache), next_norm) in self.layers.iter().zip(caches).zip(next_norms) {
-            let attended = layer.attention.forward(pass, &normed, batch, cache); // [tokens, hidden]
-            (x, normed) = layer.post_attention_norm.add_forward(pass, &x, &attended);
-            let fed = layer.feed_forward.forward(pass, &normed, &mut routes); // [tokens, hidden]
-            (x, normed) = next_norm.add_forward(pass, &x, &fed);
-        }
-        // Where every token is an output, they are in order already.
-        if batch.shape.outputs != batch.shape.tokens {
-            normed = ops::gather(pass, &normed, &batch.outputs); // [outputs, hidden]
-        }
-        Forward {
-            scores: self.lm_head.forward(pass, &normed),
-            routes,
-        }
-    }
-}
+use crate::formats;
+use crate::gpu::{Tensor, Weight, WeightWriter};
+use crate::layers::{LatentAttention, Linear, MixtureOfExperts, QueryProjection};
 
 /// The sizes of a checkpoint of either generation.
 pub(super) fn shape(checkpoint: &Checkpoint) -> Result<ModelShape> {
@@ -113,29 +31,18 @@ fn model_shape(config: &Config) -> ModelShape {
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
-        let root = loader.checkpoint.root();
-        let model = root.enter("model");
-        let table = [config.vocab_size, config.hidden_size];
+        let model = loader.checkpoint.root().enter("model");
         let mut layers = Vec::new();
-        let embed_tokens = loader.linear(&model, "embed_tokens", table).await?.weight;
         for layer in 0..config.num_hidden_layers {
             let scope = model.enter("layers").enter(layer);
             layers.push(load_layer(loader, &config, &scope, config.is_mixture(layer)).await?);
         }
-        let norm = loader
-            .norm(&model, "norm", config.hidden_size, config.rms_norm_eps)
-            .await?;
-        let lm_head = if config.tie_word_embeddings {
-            loader.linear(&model, "embed_tokens", table).await?
-        } else {
-            loader.linear(&root, "lm_head", table).await?
-        };
-        Ok(Box::new(DeepSeek {
+        let table = [config.vocab_size, config.hidden_size];
+        let (tied, epsilon) = (config.tie_word_embeddings, config.rms_norm_eps);
+        Ok(Box::new(Decoder {
             shape: model_shape(&config),
-            embed_tokens,
+            ends: Ends::load(loader, table, tied, epsilon).await?,
             layers,
-            norm,
-            lm_head,
         }) as Box<dyn Model>)
     })
 }
@@ -152,7 +59,9 @@ async fn load_layer(
         input_norm: loader
             .norm(scope, "input_layernorm", hidden, epsilon)
             .await?,
-        attention: load_attention(loader, config, &scope.enter("self_attn")).await?,
+        attention: Attention::Latent(
+            load_attention(loader, config, &scope.enter("self_attn")).await?,
+        ),
         post_attention_norm: loader
             .norm(scope, "post_attention_layernorm", hidden, epsilon)
             .await?,
@@ -218,27 +127,79 @@ async fn load_attention(
     })
 }
 
-/// The two halves of `kv_b_proj`, whose rows are a head's keys, then its values.
+/// What folds a query into the latent's space, and what takes values out of it.
 async fn load_up_projections(
     loader: &Loader<'_>,
     config: &Config,
     scope: &Scope<'_>,
 ) -> Result<(Weight, Weight)> {
-    let (heads, latent, stride) = (
-        config.num_attention_heads,
-        config.kv_lora_rank,
-        latent_stride(config),
-    );
+    let (heads, latent) = (config.num_attention_heads, config.kv_lora_rank);
     let (nope, value) = (config.qk_nope_head_dim, config.v_head_dim);
+    // GGUF files have the two apart, the keys' half transposed as it is needed here.
+    if scope.has("k_b_proj.weight") {
+        let k_b_proj = scope
+            .enter("k_b_proj")
+            .tensor("weight", &[heads, latent, nope])?;
+        let v_b_proj = scope
+            .enter("v_b_proj")
+            .tensor("weight", &[heads, value, latent])?;
+        let k_up = up_rows(loader, config, k_b_proj).await?;
+        return Ok((
+            k_up,
+            up_columns(loader, config, vec![Rows::all(v_b_proj)]).await?,
+        ));
+    }
     let kv_b_proj = scope
         .enter("kv_b_proj")
         .tensor("weight", &[heads * (nope + value), latent])?;
-    // Not quantised: they are small, and every score and every value goes through them.
-    let format = stored_format(&[Rows::all(kv_b_proj)]);
-    let mut k_up = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
-    let mut v_up = WeightWriter::new(loader.gpu, format, [heads, value, stride]).await?;
+    let values = |head: usize| {
+        let first = head * (nope + value) + nope;
+        Rows::some(kv_b_proj, first..first + value)
+    };
+    let k_up = transposed_keys(loader, config, kv_b_proj).await?;
+    let v_up = up_columns(loader, config, (0..heads).map(values).collect()).await?;
+    Ok((k_up, v_up))
+}
+
+/// `[heads, latent, nope]` with rows of zeros up to the stride of a latent.
+async fn up_rows(loader: &Loader<'_>, config: &Config, keys: StoredTensor<'_>) -> Result<Weight> {
+    let (heads, stride) = (config.num_attention_heads, latent_stride(config));
+    let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
+    if latent == stride {
+        return loader.stack(heads, vec![Rows::all(keys)], nope, None).await;
+    }
+    let mut writer = WeightWriter::new(loader.gpu, &formats::F32, [heads, stride, nope]).await?;
     for head in 0..heads {
-        let first = head * (nope + value);
+        if writer.skip(stride) {
+            continue;
+        }
+        let mut values = keys.read_rows(head * latent..(head + 1) * latent).await?;
+        values.resize(stride * nope, 0.0);
+        writer.write(&values).await?;
+    }
+    loader.advance(keys.bytes());
+    Ok(writer.finish())
+}
+
+/// `[heads, latent, nope]`, from the rows of `kv_b_proj` that make keys: `[nope, latent]` of each head.
+async fn transposed_keys(
+    loader: &Loader<'_>,
+    config: &Config,
+    kv_b_proj: StoredTensor<'_>,
+) -> Result<Weight> {
+    let (heads, stride) = (config.num_attention_heads, latent_stride(config));
+    let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
+    // Blocks run along the latent, so they do not survive; every score goes through what they decode to.
+    let format = match kv_b_proj.format() {
+        Some(format) if format.stored.is_some() => format,
+        _ => &formats::F32,
+    };
+    let mut writer = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
+    for head in 0..heads {
+        if writer.skip(stride) {
+            continue;
+        }
+        let first = head * (nope + config.v_head_dim);
         let keys = kv_b_proj.read_rows(first..first + nope).await?; // [nope, latent]
         let mut transposed = vec![0.0; stride * nope]; // [stride, nope]
         for (row, key) in keys.chunks(latent).enumerate() {
@@ -246,18 +207,20 @@ async fn load_up_projections(
                 transposed[column * nope + row] = weight;
             }
         }
-        k_up.write(&transposed).await?;
-        let values = kv_b_proj
-            .read_rows(first + nope..first + nope + value)
-            .await?; // [value, latent]
-        let mut padded = vec![0.0; value * stride];
-        for (padded, row) in padded.chunks_mut(stride).zip(values.chunks(latent)) {
-            padded[..latent].copy_from_slice(row);
-        }
-        v_up.write(&padded).await?;
+        writer.write(&transposed).await?;
+        loader.advance(kv_b_proj.bytes() / kv_b_proj.rows() as u64 * nope as u64);
     }
-    loader.advance(kv_b_proj.bytes());
-    Ok((k_up.finish(), v_up.finish()))
+    Ok(writer.finish())
+}
+
+/// `[heads, value, latent]` with columns of zeros up to the stride of a latent.
+async fn up_columns(loader: &Loader<'_>, config: &Config, values: Vec<Rows<'_>>) -> Result<Weight> {
+    let (heads, latent) = (config.num_attention_heads, config.kv_lora_rank);
+    // Not quantised: they are small, and every score and every value goes through them.
+    let mut weight = loader.stack(heads, values, latent, None).await?;
+    // The padding of the format holds zeros, so a row may be called as wide as it is.
+    weight.columns = latent_stride(config);
+    Ok(weight)
 }
 
 async fn load_experts(

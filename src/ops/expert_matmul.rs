@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Groups, pad};
+use super::Groups;
+use super::pad::pad_for_shards;
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
@@ -28,10 +29,10 @@ pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weight: &Weight, groups: &Grou
     };
     let [max_tiles, _] = groups.tiles.dims();
 
-    let x = pad(pass, x, weight.padded_columns());
+    let padded = pad_for_shards(pass, x, weight);
     let y = pass.tensor(&[tokens, slots, weight.rows]);
     let lanes = if pass.gpu.tiers.software { 8 } else { 64 };
-    for shard in &weight.shards {
+    for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_matmul"),
             constants: &[("WORKGROUP_SIZE", lanes as u32)],
@@ -39,7 +40,7 @@ pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weight: &Weight, groups: &Grou
                 repeat: repeat as u32,
                 outer: weight.rows as u32,
             },
-            inputs: &[&x, &groups.entries, &groups.tiles],
+            inputs: &[x, &groups.entries, &groups.tiles],
             weight: Some(shard),
             outputs: &[&y],
             workgroups: [weight.rows.div_ceil(4 * lanes), max_tiles, 1],

@@ -78,7 +78,7 @@ pub fn naive_attention<R: Real>(
 }
 
 /// One query against pairs of a key and a value.
-fn weighted_values<R: Real>(
+pub(super) fn weighted_values<R: Real>(
     query: &[R],
     pairs: &[(&[R], &[R])],
     width: usize,

@@ -2,19 +2,16 @@
 
 use std::ops::Range;
 
+use super::context::{Context, split_keys, token_positions};
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
 use crate::gpu::{Gpu, Pass, Tensor};
-use crate::ops::{self, Keys, LatentColumns, Pairing, RopeColumns, Splits};
+use crate::ops::{self, LatentColumns, Pairing, RopeColumns, Splits};
 use crate::reference::{self, LatentShape};
 
-/// Slots of a cache block.
-const BLOCK: usize = 32;
-/// What nobody may read into a result.
-const POISON: f32 = 1e30;
 const EPSILON: f32 = 1e-6;
 
 /// Positions far apart, and the rotations that the host makes of them.
-fn rotations(gpu: &Gpu, tokens: usize, frequencies: &[f64]) -> (Vec<u32>, Tensor) {
+pub(super) fn rotations(gpu: &Gpu, tokens: usize, frequencies: &[f64]) -> (Vec<u32>, Tensor) {
     let positions: Vec<u32> = (0..tokens as u32)
         .map(|token| token * token * 1_001)
         .collect();
@@ -144,88 +141,6 @@ pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
     }
 }
 
-/// Sequences in a cache whose blocks lie anywhere, and a token of each: the first, one in
-/// the middle, or the last.
-struct Context {
-    q: Tensor,         // [tokens, heads, width]
-    cache: Tensor,     // [slots, width]
-    positions: Tensor, // [tokens] of u32
-    sequences: Tensor, // [tokens] of u32
-    blocks: Tensor,    // [sequences, blocks_per_sequence] of u32
-    shape: LatentShape,
-    scale: f32,
-    keys: usize,
-    expected: Vec<f32>, // [tokens, heads, latent]
-}
-
-/// Where each token of [`Context`] stands.
-fn token_positions(sizes: &Sizes) -> Vec<usize> {
-    let last = sizes.context - 1;
-    (0..sizes.few)
-        .map(|token| [last, 0, last / 2][token % 3])
-        .collect()
-}
-
-impl Context {
-    fn new(gpu: &Gpu, sizes: &Sizes) -> Self {
-        let Sizes {
-            few: tokens,
-            heads,
-            latent,
-            pairs,
-            context,
-            ..
-        } = *sizes;
-        let shape = LatentShape {
-            heads,
-            latent,
-            rope: (2 * pairs).next_multiple_of(4),
-        };
-        let width = latent + shape.rope;
-        let per_sequence = context.div_ceil(BLOCK);
-        let count = tokens * per_sequence;
-        // Back to front, so that neighbours are apart.
-        let blocks: Vec<u32> = (0..count as u32).rev().collect();
-        let slot = |sequence: usize, position: usize| {
-            blocks[sequence * per_sequence + position / BLOCK] as usize * BLOCK + position % BLOCK
-        };
-        let positions = token_positions(sizes);
-        let mut cache = vec![POISON; count * BLOCK * width];
-        let mut visible = Vec::new();
-        for (sequence, &position) in positions.iter().enumerate() {
-            let rows: Vec<usize> = (0..=position)
-                .map(|position| slot(sequence, position))
-                .collect();
-            let values = noise(rows.len() * width, 43 + sequence as u64);
-            for (row, values) in rows.iter().zip(values.chunks(width)) {
-                cache[row * width..][..width].copy_from_slice(values);
-            }
-            visible.push(rows);
-        }
-        let q = noise(tokens * heads * width, 50);
-        // Scores several apart: later ones often outweigh all before.
-        let scale = 8.0 / (width as f32).sqrt();
-        let expected = reference::latent_attention(&q, &cache, &visible, shape, f64::from(scale));
-        let to_u32 = |values: Vec<usize>| {
-            values
-                .into_iter()
-                .map(|value| value as u32)
-                .collect::<Vec<_>>()
-        };
-        Self {
-            q: Tensor::upload(gpu, &[tokens, heads, width], &q),
-            cache: Tensor::upload(gpu, &[count * BLOCK, width], &cache),
-            keys: visible.iter().map(Vec::len).sum(),
-            positions: Tensor::upload(gpu, &[tokens], &to_u32(positions)),
-            sequences: Tensor::upload(gpu, &[tokens], &to_u32((0..tokens).collect())),
-            blocks: Tensor::upload(gpu, &[tokens, per_sequence], &blocks),
-            shape,
-            scale,
-            expected,
-        }
-    }
-}
-
 /// The whole context of a token in one workgroup.
 pub(super) fn latent_attention(pass: &mut Pass, sizes: &Sizes) -> Trial {
     attend(pass, sizes, 1)
@@ -250,36 +165,37 @@ pub(super) fn latent_attention_of_short_rows(pass: &mut Pass, sizes: &Sizes) -> 
 }
 
 fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
-    let context = Context::new(pass.gpu, sizes);
-    let LatentShape {
+    let Sizes { heads, latent, .. } = *sizes;
+    let shape = LatentShape {
         heads,
         latent,
-        rope,
-    } = context.shape;
-    let keys = Keys {
-        cache: &context.cache,
-        positions: &context.positions,
-        sequences: &context.sequences,
-        blocks: &context.blocks,
-        block: BLOCK,
+        rope: (2 * sizes.pairs).next_multiple_of(4),
     };
+    let width = latent + shape.rope;
+    let context = Context::new(pass.gpu, sizes, [width, width]);
     let splits = Splits {
         count,
         keys: split_keys(sizes),
     };
-    let y = ops::latent_attention(pass, &context.q, &keys, latent, splits, context.scale);
-    let bytes = context.q.bytes() + y.bytes() + (4 * context.keys * (latent + rope)) as u64;
-    let operations = (2 * context.keys * heads * (2 * latent + rope)) as u64;
+    let y = ops::latent_attention(
+        pass,
+        &context.q,
+        &context.keys(),
+        latent,
+        splits,
+        context.scale,
+    );
+    let expected = context.expect(|q, cache, visible, scale| {
+        reference::latent_attention(q, cache, visible, shape, scale)
+    });
+    let bytes = context.q.bytes() + y.bytes() + (4 * context.count * width) as u64;
+    let operations = (2 * context.count * heads * (latent + width)) as u64;
     Trial {
         tolerance: EXPONENTIAL,
         bytes,
         operations,
-        ..Trial::of(&[], y, context.expected)
+        ..Trial::of(&[], y, expected)
     }
-}
-
-fn split_keys(sizes: &Sizes) -> usize {
-    sizes.context / sizes.splits - 1
 }
 
 pub(super) fn merge_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {

@@ -222,7 +222,7 @@ pub(super) fn expert_gate_up(pass: &mut Pass, sizes: &Sizes, weights: &Weights) 
         .collect();
     let trial = Trial::of(&[&x, &routes.choices], y, expected);
     Trial {
-        format: Some(weight.weight.format.name),
+        format: Some(weight.weight.shards[0].format.name),
         tolerance: EXPONENTIAL,
         bytes: trial.bytes + expert_bytes(weight, &chosen),
         operations: operations(weight, &chosen),
@@ -251,7 +251,7 @@ pub(super) fn expert_down(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> 
     );
     let trial = Trial::of(&[&x, &routes.choices, &routes.weights], y, expected);
     Trial {
-        format: Some(weight.weight.format.name),
+        format: Some(weight.weight.shards[0].format.name),
         bytes: trial.bytes + expert_bytes(weight, &chosen),
         operations: operations(weight, &chosen),
         ..trial
@@ -283,7 +283,7 @@ pub(super) fn expert_matmul(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -
     let expected_down = products(&hidden_values, &weights.down, &chosen);
     let mut trial = Trial::of(&inputs, both, products(&values, &weights.gate_up, &chosen));
     trial.results.push((down, Expected::Floats(expected_down)));
-    trial.format = Some(weights.down.weight.format.name);
+    trial.format = Some(weights.down.weight.shards[0].format.name);
     for weight in [&weights.gate_up, &weights.down] {
         trial.bytes += expert_bytes(weight, &chosen);
         trial.operations += operations(weight, &chosen);

@@ -4,7 +4,9 @@
 
 mod attention;
 mod bandwidth;
+mod context;
 mod experts;
+mod heads;
 mod lanes;
 mod loads;
 mod rows;
@@ -58,7 +60,7 @@ pub struct Timing {
 type Plain = fn(&mut Pass, &Sizes) -> Trial;
 type Weighted = fn(&mut Pass, &Sizes, &Weights) -> Trial;
 
-const PLAIN: [Plain; 18] = [
+const PLAIN: [Plain; 22] = [
     lanes::part_of_subgroup,
     lanes::subgroup,
     lanes::workgroup,
@@ -77,6 +79,10 @@ const PLAIN: [Plain; 18] = [
     attention::latent_attention_in_splits,
     attention::latent_attention_of_short_rows,
     attention::merge_splits,
+    heads::store_heads,
+    heads::store_heads_with_all,
+    heads::grouped_attention,
+    heads::grouped_attention_in_splits,
 ];
 
 const ROUTING: [Plain; 3] = [
@@ -138,7 +144,7 @@ async fn each(gpu: &Gpu, sizes: &Sizes, then: &mut dyn FnMut(Attempt) -> Result<
     for build in PLAIN.into_iter().chain(ROUTING) {
         then(attempt(gpu, |pass| build(pass, sizes)).await?)?;
     }
-    for format in formats::ALL {
+    for &format in formats::ALL {
         let weights = Weights::new(gpu, format, sizes).await?;
         for build in WEIGHTED {
             then(attempt(gpu, |pass| build(pass, sizes, &weights)).await?)?;

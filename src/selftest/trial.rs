@@ -36,6 +36,8 @@ pub(super) struct Sizes {
     /// Pairs of rotary columns.
     pub pairs: usize,
     pub latent: usize,
+    /// Columns of a head of grouped attention.
+    pub head_dim: usize,
     pub context: usize,
     pub splits: usize,
 }
@@ -57,6 +59,7 @@ impl Sizes {
         nope: 13,
         pairs: 3,
         latent: 36,
+        head_dim: 12,
         context: 150,
         splits: 4,
     };
@@ -77,6 +80,7 @@ impl Sizes {
         nope: 128,
         pairs: 32,
         latent: 512,
+        head_dim: 128,
         context: 2048,
         splits: 16,
     };

@@ -62,7 +62,7 @@ impl Stored {
         let trial = Trial::of(inputs, result, expected);
         let operations = (2 * rows * self.values.len()) as u64;
         Trial {
-            format: Some(self.weight.format.name),
+            format: Some(self.weight.shards[0].format.name),
             bytes: trial.bytes + self.weight.bytes(),
             operations,
             ..trial
@@ -108,7 +108,8 @@ pub(super) fn embedding(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> Tr
         .collect();
     let ids = Tensor::upload(pass.gpu, &[wanted.len()], &wanted);
     let y = ops::embedding(pass, &ids, &table.weight);
-    let bytes = y.bytes() + (wanted.len() * table.weight.format.row_bytes(sizes.hidden)) as u64;
+    let bytes =
+        y.bytes() + (wanted.len() * table.weight.shards[0].format.row_bytes(sizes.hidden)) as u64;
     let expected = reference::embedding(&table.values, sizes.hidden, &wanted);
     Trial {
         bytes,

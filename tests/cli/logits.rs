@@ -1,25 +1,7 @@
 //! Raw scores of the golden models, in every way of feeding them.
 
-use safetensors::{Dtype, SafeTensors};
-
+use crate::read_tensor as read;
 use crate::{Folder, ended, golden, on_device, tiefsee};
-
-/// A tensor of a file: its shape, and its values as F32 or I32.
-fn read(file: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = std::fs::read(file).expect("the file is there");
-    let tensors = SafeTensors::deserialize(&bytes).expect("it is a safetensors file");
-    let tensor = tensors.tensor(name).expect("the tensor is there");
-    let words = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|word| <[u8; 4]>::try_from(word).expect("four bytes"));
-    let values = match tensor.dtype() {
-        Dtype::F32 => words.map(f32::from_le_bytes).collect(),
-        Dtype::I32 => words.map(|word| i32::from_le_bytes(word) as f32).collect(),
-        other => panic!("{name} is {other}"),
-    };
-    (tensor.shape().to_vec(), values)
-}
 
 fn prompt(model: &str) -> String {
     let (_, ids) = read(

@@ -1,101 +1,12 @@
 //! Attention over a cache whose blocks lie anywhere, whole and in splits.
 
 use tiefsee::gpu::{Gpu, Tensor};
-use tiefsee::ops::{self, Keys, Splits};
+use tiefsee::ops::{self, Splits};
 
-use crate::common::{assert_near, layouts, noise, open, run_f32, shuffled};
+use crate::common::{assert_near, layouts, noise, open, run_f32};
+use crate::context::{Context, POISON, Rows, Scores, WHOLE};
 use crate::reference::{self, LatentShape};
 use crate::{EXPONENTIAL, ROUNDING};
-
-const BLOCK: usize = 16;
-const WHOLE: Splits = Splits {
-    count: 1,
-    keys: 128,
-};
-/// What lies in slots that nobody may read, and in results that nobody wrote.
-const POISON: f32 = f32::NAN;
-
-/// How queries and keys are chosen.
-#[derive(Clone, Copy, Debug)]
-enum Scores {
-    /// Small and all different.
-    Noise,
-    /// All equal: the result is the mean of the values.
-    Equal,
-    /// Exact in f32, thousands apart: one key outweighs all others.
-    Huge,
-}
-
-/// Sequences in a cache, and the tokens that attend.
-struct Context {
-    q: Vec<f32>,
-    cache: Vec<f32>,
-    positions: Vec<u32>,
-    sequences: Vec<u32>,
-    blocks: Vec<u32>,
-    blocks_per_sequence: usize,
-    visible: Vec<Vec<usize>>,
-    scale: f32,
-}
-
-impl Context {
-    /// The first, the middle and the last token of sequences of the given `lengths`.
-    fn new(shape: LatentShape, lengths: &[usize], scores: Scores) -> Self {
-        let LatentShape {
-            heads,
-            latent,
-            rope,
-        } = shape;
-        let width = latent + rope;
-        let blocks_per_sequence = lengths.iter().max().unwrap().div_ceil(BLOCK) + 1;
-        let count = blocks_per_sequence * lengths.len();
-        let blocks = shuffled(count, 40);
-        let mut cache = vec![POISON; count * BLOCK * width];
-        let (mut positions, mut sequences, mut visible) = (vec![], vec![], vec![]);
-        for (sequence, &length) in lengths.iter().enumerate() {
-            let slot = |key: usize| {
-                let block = blocks[sequence * blocks_per_sequence + key / BLOCK];
-                block as usize * BLOCK + key % BLOCK
-            };
-            let keys = noise(length * width, 41 + sequence as u64);
-            for (key, row) in keys.chunks(width).enumerate() {
-                let eighths = row.iter().map(|value| (value * 8.0).round() / 8.0);
-                cache[slot(key) * width..]
-                    .iter_mut()
-                    .zip(eighths)
-                    .for_each(|(at, value)| *at = value);
-            }
-            let mut own = vec![0, length / 2, length - 1];
-            own.dedup();
-            for position in own {
-                positions.push(position as u32);
-                sequences.push(sequence as u32);
-                visible.push((0..=position).map(slot).collect());
-            }
-        }
-        let mut q = noise(positions.len() * heads * width, 42);
-        let scale = match scores {
-            Scores::Noise => (width as f32).powf(-0.5),
-            Scores::Equal => 0.0,
-            Scores::Huge => {
-                for value in &mut q {
-                    *value = (*value * 8.0).round() * 64.0;
-                }
-                1.0
-            }
-        };
-        Self {
-            q,
-            cache,
-            positions,
-            sequences,
-            blocks,
-            blocks_per_sequence,
-            visible,
-            scale,
-        }
-    }
-}
 
 #[test]
 fn latent_attention() {
@@ -210,30 +121,20 @@ fn check_latent_attention(
         latent,
         rope,
     } = shape;
-    let width = latent + rope;
-    let context = Context::new(shape, lengths, scores);
-    let tokens = context.positions.len();
-    let actual = run_f32(gpu, |pass| {
-        let slots = context.cache.len() / width;
-        let per_sequence = [lengths.len(), context.blocks_per_sequence];
-        let keys = Keys {
-            cache: &Tensor::upload(gpu, &[slots, width], &context.cache),
-            positions: &Tensor::upload(gpu, &[tokens], &context.positions),
-            sequences: &Tensor::upload(gpu, &[tokens], &context.sequences),
-            blocks: &Tensor::upload(gpu, &per_sequence, &context.blocks),
-            block: BLOCK,
-        };
-        let q = Tensor::upload(gpu, &[tokens, heads, width], &context.q);
-        ops::latent_attention(pass, &q, &keys, latent, splits, context.scale)
+    let rows = Rows {
+        heads,
+        query: latent + rope,
+        width: latent + rope,
+    };
+    let context = Context::new(rows, lengths, scores);
+    let scale = context.scale;
+    let actual = context.run(gpu, |pass, q, keys| {
+        ops::latent_attention(pass, q, keys, latent, splits, scale)
     });
     let Context {
-        q,
-        cache,
-        visible,
-        scale,
-        ..
+        q, cache, visible, ..
     } = &context;
-    let expected = reference::latent_attention(q, cache, visible, shape, f64::from(*scale));
+    let expected = reference::latent_attention(q, cache, visible, shape, f64::from(scale));
     let what = format!("{shape:?} over {lengths:?} in {splits:?}, {scores:?}");
     assert_near(&actual, &expected, EXPONENTIAL, &what);
 }

@@ -113,7 +113,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn expert_gate_up() {
     for gpu in layouts() {
-        for format in formats::ALL {
+        for &format in formats::ALL {
             for case in cases() {
                 check_expert_gate_up(&gpu, format, &case);
             }
@@ -171,7 +171,7 @@ fn expert_gate_up_with_gates_far_below_zero() {
 #[test]
 fn expert_down() {
     for gpu in layouts() {
-        for format in formats::ALL {
+        for &format in formats::ALL {
             for case in cases() {
                 check_expert_down(&gpu, format, &case);
             }
@@ -200,7 +200,7 @@ pub(crate) fn check_expert_down(gpu: &Gpu, format: &'static Format, case: &Case)
 #[test]
 fn expert_matmul() {
     for gpu in layouts() {
-        for format in formats::ALL {
+        for &format in formats::ALL {
             for case in cases() {
                 check_expert_matmul(&gpu, format, &case);
             }

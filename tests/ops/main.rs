@@ -6,8 +6,10 @@ mod common;
 mod reference;
 
 mod attention;
+mod context;
 mod device;
 mod experts;
+mod grouped;
 mod lanes;
 mod matmul;
 mod recording;

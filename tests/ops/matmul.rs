@@ -25,7 +25,7 @@ type Matmul = fn(&mut Pass, &Tensor, &Weight) -> Tensor;
 #[test]
 fn matmul_few() {
     for gpu in layouts() {
-        for format in formats::ALL {
+        for &format in formats::ALL {
             for shape in SHAPES {
                 check_matmul(&gpu, ops::matmul_few, format, shape);
             }
@@ -36,7 +36,7 @@ fn matmul_few() {
 #[test]
 fn matmul_blocked() {
     for gpu in layouts() {
-        for format in formats::ALL {
+        for &format in formats::ALL {
             for shape in SHAPES {
                 check_matmul(&gpu, ops::matmul_blocked, format, shape);
             }
@@ -123,7 +123,7 @@ fn hard_weight(outer: usize, inner: usize) -> Vec<f32> {
 #[test]
 fn embedding() {
     let gpu = open();
-    for format in formats::ALL {
+    for &format in formats::ALL {
         for (vocabulary, width) in [(1, 8), (101, 36), (33, 100), (7, 1024), (129, 60)] {
             let last = vocabulary as u32 - 1;
             check_embedding(&gpu, format, [vocabulary, width], &[last], 1.0);
@@ -166,17 +166,14 @@ fn weights_uploaded_as_they_are_stored() {
     let gpu = open();
     let (rows, columns) = (9, 64);
     let values = noise(rows * columns, 22);
-    for format in formats::ALL
-        .into_iter()
-        .filter(|format| format.stored.is_some())
-    {
+    for &format in formats::ALL.iter().filter(|format| format.stored.is_some()) {
         let plane = (format.pack)(&values).remove(0);
         let actual = run_f32(&gpu, |pass| {
             let mut writer =
                 pollster::block_on(WeightWriter::new(&gpu, format, [1, rows, columns])).unwrap();
             let row = plane.len() / rows;
             for part in [&plane[..row], &plane[row..5 * row], &plane[5 * row..]] {
-                pollster::block_on(writer.write_stored(part)).unwrap();
+                pollster::block_on(writer.write_planes(&[part.to_vec()])).unwrap();
             }
             let ids = Tensor::upload(&gpu, &[rows], &(0..rows as u32).collect::<Vec<_>>());
             ops::embedding(pass, &ids, &writer.finish())
@@ -188,7 +185,7 @@ fn weights_uploaded_as_they_are_stored() {
 #[test]
 fn matmul_heads() {
     for gpu in layouts() {
-        for format in formats::ALL {
+        for &format in formats::ALL {
             // Into the latent's space, with the rotary part behind it and padding behind that.
             for (tokens, heads, sizes) in [
                 (1, 1, [12, 28, 6, 36]),

@@ -7,13 +7,13 @@ use crate::common::{assert_near, floats, layouts, noise, open, run};
 use crate::{ROUNDING, reference};
 
 /// Near and far positions, then one after the other.
-fn positions(tokens: usize) -> Vec<u32> {
+pub(crate) fn positions(tokens: usize) -> Vec<u32> {
     let far = [0, 1, 64, 700, 4095, 163_839];
     far.into_iter().chain(6..).take(tokens).collect()
 }
 
 /// Cosine and sine of each token's pairs.
-fn rotations(positions: &[u32], frequencies: &[f64]) -> Vec<f32> {
+pub(crate) fn rotations(positions: &[u32], frequencies: &[f64]) -> Vec<f32> {
     let pair = |(&position, frequency): (&u32, &f64)| {
         let (sine, cosine) = (f64::from(position) * frequency).sin_cos();
         [cosine as f32, sine as f32]

@@ -21,7 +21,7 @@ fn rows_over_several_shards() {
     let (outer, inner) = (129, 60);
     let (weight, x) = (noise(outer * inner, 70), noise(5 * inner, 71));
     let mut gpu = open();
-    for format in formats::ALL {
+    for &format in formats::ALL {
         // Shards of one row, of a few that no tile divides, and of all but one.
         for rows in [1, 7, 128] {
             limit(&mut gpu, plane_bytes(format, rows, inner));
@@ -66,7 +66,7 @@ fn heads_over_several_shards() {
     let x = noise(tokens * heads * (inner + tail), 72);
     let weight = noise(heads * outer * inner, 73);
     let mut gpu = open();
-    for format in formats::ALL {
+    for &format in formats::ALL {
         for heads_each in [1, 2] {
             limit(&mut gpu, plane_bytes(format, heads_each * outer, inner));
             let actual = run_f32(&gpu, |pass| {
@@ -85,7 +85,7 @@ fn heads_over_several_shards() {
 #[test]
 fn experts_over_several_shards() {
     let mut gpu = open();
-    for format in formats::ALL {
+    for &format in formats::ALL {
         for (case, experts_each) in [
             (Case::new(3, 4, 18, 34, 36), 5),
             (Case::new(9, 2, 7, 6, 100), 1),

@@ -84,7 +84,7 @@ fn kernels() -> Vec<Kernel> {
 /// What a kernel is linked with.
 fn formats_of(kernel: &Kernel) -> Vec<Option<&'static Format>> {
     if kernel.wgsl.contains("weight8(") || kernel.wgsl.contains("block_product(") {
-        formats::ALL.into_iter().map(Some).collect()
+        formats::ALL.iter().copied().map(Some).collect()
     } else {
         vec![None]
     }
@@ -203,7 +203,7 @@ fn every_kernel_keeps_the_conventions() {
 fn formats_and_libraries_keep_the_conventions() {
     let (formats, libraries) = (files("shaders/formats"), files("shaders/lib"));
     let names: Vec<_> = formats.iter().map(|&(name, _)| name).collect();
-    let mut listed = formats::ALL.map(|format| format.name);
+    let mut listed: Vec<_> = formats::ALL.iter().map(|format| format.name).collect();
     listed.sort_unstable();
     assert_eq!(names, listed, "shaders/formats and formats::ALL");
     for (name, wgsl) in formats {

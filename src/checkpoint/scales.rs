@@ -1,0 +1,142 @@
+//! FP8 numbers and the scales of their blocks, as DeepSeek-V3 publishes them (arXiv 2412.19437, section 3.3).
+
+use std::ops::Range;
+
+use super::Location;
+use super::numbers::to_f32;
+use super::source::Source;
+use super::tensor::{Encoding, StoredTensor};
+use crate::error::{Error, Result};
+use crate::formats::{self, Format};
+
+/// What the name of a tensor of scales has behind that of its weight. Despite the name they are factors.
+pub(super) const SUFFIX: &str = "_scale_inv";
+
+/// Where the factors of a weight's blocks lie.
+#[derive(Clone, Copy)]
+pub(super) struct Scales<'c> {
+    source: &'c dyn Source,
+    file: &'c str,
+    location: &'c Location,
+    /// Rows and columns of a block.
+    block: [usize; 2],
+}
+
+impl<'c> Scales<'c> {
+    /// The factors at `location` of `file`, one for each block of so many rows and columns.
+    pub(super) fn new(
+        source: &'c dyn Source,
+        file: &'c str,
+        location: &'c Location,
+        block: [usize; 2],
+    ) -> Self {
+        Self {
+            source,
+            file,
+            location,
+            block,
+        }
+    }
+
+    /// The shape of the factors of a weight of `shape`.
+    pub(super) fn shape_for(shape: &[usize], block: [usize; 2]) -> Option<[usize; 2]> {
+        match *shape {
+            [rows, columns] => Some([rows.div_ceil(block[0]), columns.div_ceil(block[1])]),
+            _ => None,
+        }
+    }
+
+    /// The format whose blocks are as wide, or narrower and so repeat their factor.
+    pub(super) fn format(&self) -> Option<&'static Format> {
+        let [_, columns] = self.block;
+        [&formats::F8_E4M3, &formats::F8_E4M3_32]
+            .into_iter()
+            .find(|format| columns.is_multiple_of(format.block))
+    }
+
+    /// E4M3 numbers with their factors, which belong to `rows` of a weight of `columns`, as f32.
+    pub(super) async fn decode(
+        &self,
+        bytes: &[u8],
+        rows: Range<usize>,
+        columns: usize,
+    ) -> Result<Vec<f32>> {
+        let factors = self.factors(&rows).await?;
+        let mut values = Vec::with_capacity(bytes.len());
+        for (row, bytes) in rows.zip(bytes.chunks_exact(columns)) {
+            let factors = factors.row(row);
+            let value = |(column, &byte): (usize, &u8)| {
+                formats::from_e4m3(byte) * factors[column / self.block[1]]
+            };
+            values.extend(bytes.iter().enumerate().map(value));
+        }
+        Ok(values)
+    }
+
+    /// The same in [`Self::format`].
+    pub(super) async fn planes(
+        &self,
+        bytes: &[u8],
+        rows: Range<usize>,
+        columns: usize,
+    ) -> Result<Vec<Vec<u8>>> {
+        let format = self.format().expect("it was asked for");
+        let factors = self.factors(&rows).await?;
+        let padded = columns.next_multiple_of(format.block);
+        let mut numbers = Vec::with_capacity(rows.len() * padded);
+        let mut scales = Vec::with_capacity(rows.len() * padded / format.block * size_of::<f32>());
+        for (row, bytes) in rows.zip(bytes.chunks_exact(columns)) {
+            numbers.extend(bytes);
+            numbers.resize(numbers.len().next_multiple_of(format.block), 0);
+            let factors = factors.row(row);
+            for first in (0..columns).step_by(format.block) {
+                scales.extend(factors[first / self.block[1]].to_le_bytes());
+            }
+        }
+        Ok(vec![numbers, scales])
+    }
+
+    /// The factors of all blocks that `rows` of the weight touch.
+    async fn factors(&self, rows: &Range<usize>) -> Result<Factors> {
+        let Location {
+            encoding,
+            ref shape,
+            ref bytes,
+        } = *self.location;
+        let (name, bytes) = ("the scales", bytes.clone());
+        let table = StoredTensor::new(self.source, self.file, name, encoding, shape, bytes);
+        let first = rows.start / self.block[0];
+        let blocks = first..rows.end.div_ceil(self.block[0]).max(first);
+        let decode = match encoding {
+            Encoding::Numbers(dtype) => to_f32(dtype),
+            Encoding::Blocks(_) => None,
+        };
+        let Some(decode) = decode else {
+            let what = format!("has scales of the type {encoding}, which are no factors");
+            return Err(Error::unsupported(table.path(), what));
+        };
+        Ok(Factors {
+            values: decode(&table.read_row_bytes(blocks).await?),
+            columns: table.columns(),
+            first,
+            rows: self.block[0],
+        })
+    }
+}
+
+/// Rows of factors.
+struct Factors {
+    values: Vec<f32>,
+    columns: usize,
+    /// The row of blocks that comes first.
+    first: usize,
+    /// Rows of a block.
+    rows: usize,
+}
+
+impl Factors {
+    /// The factors of a row of the weight.
+    fn row(&self, row: usize) -> &[f32] {
+        &self.values[(row / self.rows - self.first) * self.columns..][..self.columns]
+    }
+}
