@@ -3,7 +3,7 @@
 
     make_goldens.py --tool make_tiny_oracle.py --demo DEMO_FOLDER --out tests/golden [--only NAME]...
 
-Three families (dsv3, dsv2, dsv2lite) are made by the oracle tool, with two layers instead of its
+Four families (dsv3, dsv2, dsv2lite, dsv32) are made by the oracle tool, with two layers instead of its
 four to stay small, and the others here (dsv3fp8 and dsv3ue8m0 from the tool's dsv3); every number is
 then computed from the saved checkpoint by transformers: float32, eager attention.
 `demo` writes demo.json: greedy answers of the demo model to problems it was never trained on.
@@ -27,15 +27,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from torch.overrides import TorchFunctionMode
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, LlamaConfig,
                           Qwen2Config, Qwen3Config)
 
 VERSIONS = {"transformers": transformers.__version__, "torch": torch.__version__}
-TOOL_FAMILIES = ["dsv3", "dsv2", "dsv2lite"]
+TOOL_FAMILIES = ["dsv3", "dsv2", "dsv2lite", "dsv32"]
 TOOL_LAYERS = 2
+TOOL_PROMPTS = {"dsv32": 24}
 SEEDS = [1234, 7, 99, 2026, *range(1, 200)]
 MINIMUM_MARGIN = 0.01
 MINIMUM_ROUTE_MARGIN = 5e-4
+MINIMUM_INDEX_MARGIN = 5e-4
 GREEDY_TOKENS = 8
 FAR_POSITION = 100_000
 FAR_TOKENS = 6
@@ -121,7 +124,7 @@ OWN_FAMILIES = {
     "llama": {"config": llama_config, "prompt": 30},
 }
 FP8_FAMILIES = {"dsv3fp8": {"ue8m0": False}, "dsv3ue8m0": {"ue8m0": True}}
-WITH_LEGACY_CONFIG = {"dsv3", "qwen2", "qwen3", "llama"}
+WITH_LEGACY_CONFIG = {"dsv3", "dsv32", "qwen2", "qwen3", "llama"}
 WITH_SPREAD = {"qwen2", "qwen3", "llama"}
 
 
@@ -186,6 +189,9 @@ def load_tool(path):
     def make_config(family):
         config = full_size(family)
         config.num_hidden_layers = TOOL_LAYERS
+        for name in ("layer_types", "mlp_layer_types"):
+            if getattr(config, name, None):
+                setattr(config, name, getattr(config, name)[:TOOL_LAYERS])
         return config
 
     tool.make_config = make_config
@@ -195,8 +201,9 @@ def load_tool(path):
 def make_with_tool(tool, name, seed, folder):
     """Runs the oracle tool for one family; returns the prompt that it chose."""
     arguments, sys.argv = sys.argv, [tool.__file__, str(folder.parent), "--family", name, "--seed", str(seed)]
+    usual, tool.PROMPT = tool.PROMPT, TOOL_PROMPTS.get(name, tool.PROMPT)
     tool.main()
-    sys.argv = arguments
+    sys.argv, tool.PROMPT = arguments, usual
     return load_file(folder / "oracle.safetensors")["input_ids"].long()[None]
 
 
@@ -269,8 +276,8 @@ def float64_logits(tool, folder, prompt, attention_factor):
 
 @torch.no_grad()
 def full_forward(model, prompt):
-    """Logits, hidden states and expert choices of a whole prompt, and the narrowest of those choices."""
-    chosen, leads, hooks = [], [], []
+    """Logits, hidden states, choices of experts and of tokens of a whole prompt, and the narrowest of both."""
+    chosen, leads, hooks, indexers = [], [], [], []
 
     def keep(router, _inputs, outputs):
         leads.append(route_lead(router, outputs[0]))
@@ -279,6 +286,8 @@ def full_forward(model, prompt):
     for module in model.modules():
         if type(module).__name__.endswith("TopkRouter"):
             hooks.append(module.register_forward_hook(keep))
+        if type(module).__name__.endswith("Indexer"):
+            indexers.append(KeptScores(module))
     output = model(input_ids=prompt, output_hidden_states=True, use_cache=False)
     for hook in hooks:
         hook.remove()
@@ -292,7 +301,40 @@ def full_forward(model, prompt):
         ascending = experts.argsort(-1)
         tensors[f"route.{layer}.idx"] = experts.gather(-1, ascending).int()
         tensors[f"route.{layer}.weight"] = weights.gather(-1, ascending)
-    return tensors, min(leads, default=math.inf)
+    index_leads = []
+    for layer, kept in enumerate(indexers):
+        tensors[f"index.{layer}"], lead = kept.selection()
+        index_leads.append(lead)
+    return tensors, min(leads, default=math.inf), min(index_leads, default=math.inf)
+
+
+class KeptScores(TorchFunctionMode):
+    """The scores from which an indexer takes its tokens in the next forward pass."""
+
+    def __init__(self, indexer):
+        super().__init__()
+        self.scores, self.count, usual = None, indexer.index_topk, indexer.forward
+
+        def forward(*inputs, **named):
+            indexer.forward = usual
+            with self:
+                return usual(*inputs, **named)
+
+        indexer.forward = forward
+
+    def __torch_function__(self, function, types, inputs=(), named=None):
+        if function is torch.Tensor.topk:
+            self.scores = inputs[0][0]
+        return function(*inputs, **(named or {}))
+
+    def selection(self):
+        """Chosen positions of each row, ascending, -1 where fewer exist, and their smallest lead over the others."""
+        visible = torch.ones_like(self.scores, dtype=torch.bool).tril()
+        best = self.scores.masked_fill(~visible, -math.inf).topk(self.count + 1, -1)
+        full = visible.sum(-1) > self.count
+        positions = torch.where(best.values > -math.inf, best.indices, -1)[:, : self.count].sort(-1).values
+        leads = best.values[full, -2] - best.values[full, -1]
+        return positions.int(), leads.min().item()
 
 
 @torch.no_grad()
@@ -368,7 +410,7 @@ def write_legacy_config(folder, prompt, expected):
         config["torch_dtype"] = config.pop("dtype")
     if config["model_type"] != "qwen3":
         config.pop("head_dim", None)
-    for name in ("rope_interleave", "transformers_version", "pad_token_id", "layer_types"):
+    for name in ("rope_interleave", "transformers_version", "pad_token_id", "layer_types", "mlp_layer_types"):
         config.pop(name, None)
     with tempfile.TemporaryDirectory() as other:
         shutil.copy(folder / "model.safetensors", other)
@@ -383,9 +425,9 @@ def record(name, seed, folder, prompt, out, tool):
     attention_factor = 1.0 if name == "qwen3" else None
     model = load(folder, attention_factor)
     continuation, lead = greedy(model, prompt)
-    tensors, _ = full_forward(model, prompt)
-    _, narrowest_route = full_forward(model, continuation[None].long())
-    if lead <= MINIMUM_MARGIN or narrowest_route <= MINIMUM_ROUTE_MARGIN:
+    tensors, _, _ = full_forward(model, prompt)
+    _, narrowest_route, narrowest_index = full_forward(model, continuation[None].long())
+    if lead <= MINIMUM_MARGIN or narrowest_route <= MINIMUM_ROUTE_MARGIN or narrowest_index <= MINIMUM_INDEX_MARGIN:
         return False
     tensors["greedy"] = continuation
     tensors["logits_decode"] = stepwise_logits(model, prompt)
@@ -401,6 +443,8 @@ def record(name, seed, folder, prompt, out, tool):
              "decode_vs_full_max_abs": (tensors["logits_decode"] - tensors["logits"]).abs().max().item()}
     if narrowest_route == math.inf:
         del facts["route_margin_min"]
+    if narrowest_index < math.inf:
+        facts["index_margin_min"] = narrowest_index
     if (folder / "oracle.safetensors").exists():
         oracle = load_file(folder / "oracle.safetensors")
         facts["full_vs_float64_max_abs"] = (tensors["logits"] - oracle["logits_f64"]).abs().max().item()
