@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::BLOCK;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pass, Pending, Recording, Tensor};
+use crate::gpu::{Cache, CacheType, Gpu, Pass, Pending, Recording, Tensor};
 use crate::layers::{Batch, BatchShape, LayerCache, Span};
 use crate::models::{Model, ModelShape};
 use crate::ops;
@@ -76,13 +76,15 @@ pub struct Runner {
     gpu: Rc<Gpu>,
     model: Box<dyn Model>,
     caches: Vec<LayerCache>,
+    cache_type: &'static CacheType,
     blocks_per_sequence: usize,
     /// Last used last.
     steps: Vec<Step>,
 }
 
 impl Runner {
-    /// Reserves the cache: `blocks` blocks in all, and sequences of up to `context` tokens.
+    /// Reserves the cache: `blocks` blocks of rows of a `kind` in all, and sequences of up to
+    /// `context` tokens.
     ///
     /// # Errors
     /// [`Error::DoesNotFit`] if a layer's part exceeds a binding, or the device's memory.
@@ -91,15 +93,17 @@ impl Runner {
         model: Box<dyn Model>,
         context: usize,
         blocks: usize,
+        kind: &'static CacheType,
     ) -> Result<Self> {
         let ModelShape {
             layers,
             cache_width,
             ..
         } = *model.shape();
-        let bytes = (4 * blocks * BLOCK * cache_width) as u64;
+        let row_bytes = kind.row_bytes(cache_width);
+        let bytes = (blocks * BLOCK * row_bytes) as u64;
         if bytes > gpu.binding_limit {
-            let fits = gpu.binding_limit as usize / (4 * cache_width) / BLOCK * BLOCK;
+            let fits = gpu.binding_limit as usize / row_bytes / BLOCK * BLOCK;
             return Err(Error::DoesNotFit(format!(
                 "a cache of {} tokens needs {bytes} bytes in each layer, the device allows {}; {fits} tokens fit (--ctx {fits})",
                 blocks * BLOCK,
@@ -109,13 +113,14 @@ impl Runner {
         let mut caches = Vec::with_capacity(layers);
         for _ in 0..layers {
             caches.push(LayerCache {
-                rows: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
+                rows: Cache::reserve(&gpu, kind, blocks * BLOCK, cache_width).await?,
             });
         }
         Ok(Self {
             gpu,
             model,
             caches,
+            cache_type: kind,
             blocks_per_sequence: context.div_ceil(BLOCK),
             steps: Vec::new(),
         })
@@ -124,6 +129,11 @@ impl Runner {
     /// The model's sizes.
     pub fn shape(&self) -> &ModelShape {
         self.model.shape()
+    }
+
+    /// How the rows of its cache are stored.
+    pub fn cache_type(&self) -> &'static CacheType {
+        self.cache_type
     }
 
     /// The device it runs on.

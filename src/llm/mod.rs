@@ -16,7 +16,7 @@ use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
+use crate::gpu::{AdapterReport, CacheType, DeviceOptions, Gpu};
 use crate::models::{Loader, Model, Progress, architecture};
 use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
@@ -41,6 +41,8 @@ pub struct LoadOptions {
     pub sequences: usize,
     /// What projections are packed into on loading; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// How the cache stores what attention keeps of a token.
+    pub cache_type: &'static CacheType,
 }
 
 impl Default for LoadOptions {
@@ -50,6 +52,7 @@ impl Default for LoadOptions {
             context: None,
             sequences: 1,
             quantize: None,
+            cache_type: Default::default(),
         }
     }
 }
@@ -290,6 +293,7 @@ async fn load_engine(
         sequences,
         step_tokens: STEP_TOKENS,
         cache_tokens: context.saturating_mul(sequences),
+        cache_type: options.cache_type,
     };
     let (Proven { gpu, disabled }, model) =
         load_model(checkpoint, &options.device, options.quantize, progress).await?;

@@ -7,7 +7,7 @@ use crate::checkpoint::Checkpoint;
 use crate::engine::{BLOCK, Choices, Runner, Want};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions};
+use crate::gpu::{AdapterReport, CacheType, DeviceOptions};
 use crate::layers::Span;
 use crate::models::{ModelShape, Progress, architecture};
 use crate::selftest::Proven;
@@ -24,6 +24,8 @@ pub struct ScoreOptions {
     pub device: DeviceOptions,
     /// What projections are packed into on loading; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// How the cache stores what attention keeps of a token.
+    pub cache_type: &'static CacheType,
     /// Tokens that go through the model at a time; 256, or what the device has room for, if `None`.
     pub chunk: Option<usize>,
     /// Whether the tokens' experts are wanted, too.
@@ -69,7 +71,7 @@ pub async fn score(
         logits: Vec::new(),
         routes: Vec::new(),
     };
-    let mut runner = Runner::new(gpu, model, tokens.len(), blocks).await?;
+    let mut runner = Runner::new(gpu, model, tokens.len(), blocks, options.cache_type).await?;
     let want = Want {
         routes: options.routes,
         ..Want::SCORES
