@@ -12,6 +12,7 @@ mod experts;
 mod grouped;
 mod lanes;
 mod matmul;
+mod packed;
 mod recording;
 mod rotary;
 mod routing;
