@@ -45,7 +45,7 @@ pub struct Shard {
 }
 
 impl Weight {
-    /// Columns with the padding of the format, which holds zeros.
+    /// Columns with the padding of the format: zeros as far as it has them.
     pub fn padded_columns(&self) -> usize {
         self.format.padded(self.columns)
     }
