@@ -3,7 +3,9 @@
 //! Every number in a file is checked against the bytes that are there before it is
 //! used; nothing here knows a device, and only `gguf` knows what architectures are called.
 
+mod blocks;
 mod config;
+mod convert;
 pub mod gguf;
 mod manifest;
 mod numbers;
@@ -30,12 +32,21 @@ use self::unique::Unique;
 use crate::error::{Error, Result};
 
 pub use self::config::{Fields, Llama3, Rope, RopeScaling, Yarn};
+pub use self::convert::{Conversion, Packer, Recipe, pack_blocks};
 pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
 use self::tensor::Location;
 pub use self::tensor::{Encoding, StoredTensor};
 pub use self::tensor_file::{NewTensor, TensorFile, safetensors_header};
+
+/// The texts that a folder may have beside config.json.
+pub const TEXTS: [&str; 4] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+];
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -94,7 +105,10 @@ impl Checkpoint {
     async fn open_folder(source: Rc<dyn Source>) -> Result<Self> {
         let config = read_config(&*source).await?;
         let mut checkpoint = Self::new(source, config, SINGLE);
-        checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
+        let has_blocks = blocks::is_meant(&checkpoint.fields()?)?;
+        if !has_blocks {
+            checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
+        }
         if let Some(tensors) = read_header(&*checkpoint.source, SINGLE).await? {
             checkpoint.add_shard(SINGLE, tensors)?;
         } else {
@@ -102,7 +116,23 @@ impl Checkpoint {
             checkpoint.read_shards().await?;
         }
         checkpoint.check_scales()?;
+        if has_blocks {
+            checkpoint.retype()?;
+        }
         Ok(checkpoint)
+    }
+
+    /// Takes tensors of bytes for the blocks that config.json says they hold.
+    fn retype(&mut self) -> Result<()> {
+        for (name, format) in blocks::types(&self.config) {
+            let Some(Entry { shard, location }) = self.tensors.get_mut(name) else {
+                let what = format!("names the type of `{name}`, but there is no such tensor");
+                return Err(Error::damaged(self.path(CONFIG), what));
+            };
+            let path = path(&*self.source, &self.shards[*shard]);
+            blocks::retype(&path, name, location, format)?;
+        }
+        Ok(())
     }
 
     async fn open_gguf(source: Rc<dyn Source>, file: &str) -> Result<Self> {

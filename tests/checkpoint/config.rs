@@ -155,13 +155,52 @@ fn yarn_in_all_spellings() {
 }
 
 #[test]
+fn llama3_and_divisors() {
+    let llama3 = json!({"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}});
+    let expected = RopeScaling::Llama3(Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    });
+    assert_eq!(rope(&llama3).unwrap().scaling, Some(expected));
+    for (field, wrong) in [
+        ("factor", json!(0.5)),
+        ("factor", json!(null)),
+        ("high_freq_factor", json!(1.0)),
+        ("low_freq_factor", json!(0)),
+        ("original_max_position_embeddings", json!(0)),
+    ] {
+        let mut config = llama3.clone();
+        config["rope_scaling"][field] = wrong;
+        assert_fails(rope(&config), 4, &["rope_scaling", field]);
+    }
+    let divisors =
+        |list: Value| json!({"rope_scaling": {"rope_type": "divisors", "divisors": list}});
+    assert_eq!(
+        rope(&divisors(json!([1, 8.0]))).unwrap().scaling,
+        Some(RopeScaling::Divisors(vec![1.0, 8.0]))
+    );
+    for wrong in [
+        json!([0]),
+        json!([-1.0]),
+        json!("1"),
+        json!(["1"]),
+        json!(null),
+    ] {
+        assert_fails(rope(&divisors(wrong)), 4, &["divisors"]);
+    }
+}
+
+#[test]
 fn yarn_has_defaults() {
     let config = json!({
         "max_position_embeddings": 131_072,
         "rope_scaling": {"type": "yarn", "factor": 4.0, "attn_factor": 0.878},
     });
     let Some(RopeScaling::Yarn(yarn)) = rope(&config).unwrap().scaling else {
-        panic!("no YaRN");
+        panic!("no YaRN")
     };
     assert_eq!(yarn.original_max_position_embeddings, 131_072);
     assert_eq!(
@@ -216,53 +255,6 @@ fn yarn_with_absurd_numbers_is_damaged() {
 }
 
 #[test]
-fn llama3_and_divisors() {
-    let llama3 = json!({
-        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    });
-    let scaling =
-        |scaling: &Value| rope(&json!({"rope_scaling": scaling})).map(|rope| rope.scaling);
-    let expected = Llama3 {
-        factor: 8.0,
-        low_freq_factor: 1.0,
-        high_freq_factor: 4.0,
-        original_max_position_embeddings: 8192,
-    };
-    assert_eq!(
-        scaling(&llama3).unwrap(),
-        Some(RopeScaling::Llama3(expected))
-    );
-    for (field, value) in [
-        ("factor", json!(0.5)),
-        ("factor", json!(null)),
-        ("low_freq_factor", json!(0)),
-        ("low_freq_factor", json!(null)),
-        ("low_freq_factor", json!(4)),
-        ("high_freq_factor", json!(1)),
-        ("high_freq_factor", json!("4")),
-        ("original_max_position_embeddings", json!(0)),
-    ] {
-        let mut broken = llama3.clone();
-        broken[field] = value;
-        let field = field.trim_start_matches("low").trim_start_matches("high");
-        assert_fails(scaling(&broken), 4, &["config.json", field]);
-    }
-    let divisors = |list: Value| scaling(&json!({"rope_type": "divisors", "divisors": list}));
-    let list = Some(RopeScaling::Divisors(vec![1.0, 8.0]));
-    assert_eq!(divisors(json!([1, 8.0])).unwrap(), list);
-    for list in [
-        json!([1, 0]),
-        json!([-1]),
-        json!(["1"]),
-        json!(1),
-        json!(null),
-    ] {
-        assert_fails(divisors(list), 4, &["`rope_scaling.divisors`"]);
-    }
-}
-
-#[test]
 fn other_scalings_are_unsupported() {
     for (config, word) in [
         (
@@ -270,8 +262,8 @@ fn other_scalings_are_unsupported() {
             "linear",
         ),
         (
-            json!({"rope_scaling": {"rope_type": "longrope", "factor": 4}}),
-            "longrope",
+            json!({"rope_scaling": {"rope_type": "llama3", "factor": 4}}),
+            "llama3",
         ),
         (
             json!({"rope_parameters": {"main": {"rope_theta": 1e4}}}),

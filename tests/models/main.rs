@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod gguf;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod variants;
@@ -12,10 +13,11 @@ use std::rc::Rc;
 
 use reference::golden::{FAMILIES, Golden};
 use reference::model::{Attention, ReferenceModel};
-use tiefsee::checkpoint::{Checkpoint, Folder};
+use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{BLOCK, Choices, Runner, StepOutput, Want};
 use tiefsee::formats::Format;
 use tiefsee::layers::Span;
+use tiefsee::llm::open_source;
 use tiefsee::models::{Loader, architecture};
 
 /// Golden checkpoints that the reference model in f64 does not read.
@@ -45,7 +47,7 @@ fn runner_with(
         Rc::get_mut(&mut gpu).expect("the only owner").binding_limit = bytes;
     }
     pollster::block_on(async {
-        let source = Rc::new(Folder::open(folder).expect("the folder"));
+        let source = open_source(folder.to_str().expect("a path")).expect("the model");
         let checkpoint = Checkpoint::open(source).await.expect("a checkpoint");
         let loader = Loader::new(&gpu, &checkpoint, quantize, &|_| ());
         let load = architecture(&checkpoint)

@@ -4,6 +4,7 @@
 
 mod config;
 mod container;
+mod describe;
 mod metadata;
 mod names;
 mod pretokenizer;
@@ -11,6 +12,8 @@ mod reader;
 mod set;
 mod tensors;
 mod tokenizer;
+mod vocabulary;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -19,11 +22,13 @@ use super::tensor::Location;
 use crate::error::Result;
 
 pub(super) use self::config::{Facts, translate};
+pub(super) use self::describe::{describe, divisors};
 pub use self::metadata::{Metadata, MetadataValue};
 pub use self::names::{GgufName, gguf_architecture, gguf_name};
 pub use self::set::is_model_file;
 pub(super) use self::set::only_model;
 pub(super) use self::tokenizer::text;
+pub(super) use self::write::{ALIGNMENT, NewInfo, header};
 
 /// The tensor of numbers that frequencies are divided by.
 pub(super) const DIVISORS: &str = "rope_freqs.weight";
