@@ -190,15 +190,16 @@ impl Checkpoint {
     /// [`Error::Unsupported`] where they make no sense.
     pub async fn text(&self, file: &str) -> Result<Option<String>> {
         match &self.metadata {
-            Some(metadata) => gguf::text(&self.contents(), metadata, file),
-            None => read_text(&*self.source, file, LARGEST_TEXT).await,
+            // The hashes are in a file of their own beside every model.
+            Some(metadata) if file != MANIFEST => gguf::text(&self.contents(), metadata, file),
+            _ => read_text(&*self.source, file, LARGEST_TEXT).await,
         }
     }
 
     /// What messages call `file`, for errors about what is in it.
     pub fn path(&self, file: &str) -> String {
-        let is_inside = self.metadata.is_some() && !self.shards.iter().any(|shard| shard == file);
-        if is_inside {
+        let is_file = file == MANIFEST || self.shards.iter().any(|shard| shard == file);
+        if self.metadata.is_some() && !is_file {
             // What is wrong is in the metadata, though under another name.
             return format!("{} (as {file})", self.contents());
         }

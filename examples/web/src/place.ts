@@ -18,6 +18,10 @@ export class WatchedSource implements Source {
     return this.#source.name;
   }
 
+  get modelFile(): string | undefined {
+    return this.#source.modelFile;
+  }
+
   /** Forgets the failure of an earlier call. */
   forgive() {
     this.failure = undefined;

@@ -1,12 +1,14 @@
 import { checkRange } from "./bytes.js";
 import { isNamed, SourceError } from "./error.js";
 import type { Source } from "./source.js";
+import { GGUF } from "./url.js";
 
 const CONFIG = "config.json";
 
 /** Files that the user chose. */
 export class FileSource implements Source {
   readonly name: string;
+  readonly modelFile: string | undefined;
   private readonly files = new Map<string, File>();
 
   constructor(chosen: readonly File[]) {
@@ -18,6 +20,7 @@ export class FileSource implements Source {
       }
       this.files.set(file.name, file);
     }
+    this.modelFile = this.files.has(CONFIG) ? undefined : onlyModel([...this.files.keys()]);
   }
 
   async size(file: string): Promise<number | undefined> {
@@ -83,6 +86,13 @@ function modelFolder(chosen: readonly File[]): string {
     throw new SourceError("usage", `files of several folders were chosen (${folder}, ${other}): choose those of one model`);
   }
   return folder ?? "";
+}
+
+/** The file that stands for the only GGUF model among `files`: of parts, which are numbered, it is the first. */
+function onlyModel(files: readonly string[]): string | undefined {
+  const isLaterPart = (file: string) => /-(?!00001-)\d{5}-of-\d{5}\.gguf$/.test(file);
+  const models = files.filter((file) => GGUF.test(file) && !isLaterPart(file));
+  return models.length === 1 ? models[0] : undefined;
 }
 
 function folderOf(file: File): string {

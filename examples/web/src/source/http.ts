@@ -15,6 +15,7 @@ const CHUNK = 4 * 1024 * 1024;
 /** A folder on a server. */
 export class HttpSource implements Source {
   readonly name: string;
+  readonly modelFile: string | undefined;
   private readonly folder: FolderUrl;
   private readonly requests: Requests;
   private readonly chunks: Chunks;
@@ -35,6 +36,7 @@ export class HttpSource implements Source {
   constructor(url: string, options: SourceOptions, events: SourceEvents) {
     this.folder = folderUrl(url);
     this.name = this.folder.name;
+    this.modelFile = this.folder.modelFile;
     this.chunkBytes = Math.min(options.chunkBytes ?? CHUNK, LARGEST_CHUNK);
     this.onNotice = events.onNotice ?? (() => {});
     this.knownManifest = options.manifest;
@@ -47,7 +49,7 @@ export class HttpSource implements Source {
       onNotice: this.onNotice,
     });
     this.chunks = new Chunks(this.requests, this.tally, this.ending.signal, this.onNotice);
-    this.store = options.keep === false ? Promise.resolve(undefined) : Store.open(this.name, this.onNotice);
+    this.store = options.keep === false ? Promise.resolve(undefined) : Store.open(this.folder.model, this.onNotice);
 
     const { signal } = options;
     const end = () => this.ending.abort(signal?.reason);

@@ -9,6 +9,8 @@ export { forgetKept, listKept } from "./store.js";
 export interface Source {
   /** What messages call the folder. */
   readonly name: string;
+  /** The GGUF file that is the model, or the first of them, if the folder itself is not. */
+  readonly modelFile?: string | undefined;
   /** The bytes in `file`; undefined when there is no such file. */
   size(file: string): Promise<number | undefined>;
   /** The bytes of `file` from `start` to before `end`, all of them or an error. */
@@ -17,7 +19,7 @@ export interface Source {
   close?(): void;
 }
 
-/** A `ModelSource` as it goes to a worker: the absolute URL of a folder, or files of the user's disk. */
+/** A `ModelSource` as it goes to a worker: the absolute URL of a folder or a GGUF file, or files of the user's disk. */
 export type Place = string | FileList | readonly File[] | FileSystemDirectoryHandle;
 
 /** How files are fetched. */

@@ -205,7 +205,7 @@ export async function listKept(): Promise<KeptModel[]> {
 /** Removes what is kept of the model at `url`, or of all models. */
 export async function forgetKept(url?: string): Promise<void> {
   const folder = await (url === undefined ? storage() : allModels());
-  const name = url === undefined ? ROOT : await modelKey(folderUrl(url).name);
+  const name = url === undefined ? ROOT : await modelKey(folderUrl(url).model);
   if (folder) {
     await existing(folder.removeEntry(name, { recursive: true }));
   }
