@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Fields, Location};
 use super::numbers::to_f32;
 use super::source::Source;
 use super::tensor::{Encoding, StoredTensor};
+use super::{Fields, Location};
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
 

@@ -265,6 +265,10 @@ fn broken_tokenizers_are_damaged() {
     ] {
         assert_fails(tokenizer(&file), 4, &[&["x.gguf"], words].concat());
     }
+}
+
+#[test]
+fn other_tokenizers_are_unsupported() {
     let config = text(&with_specials(500), "tokenizer_config.json");
     assert_fails(
         config,
