@@ -22,6 +22,10 @@ export class WatchedSource implements Source {
     return this.#source.modelFile;
   }
 
+  prepare(): Promise<void> {
+    return this.#watch(this.#source.prepare?.() ?? Promise.resolve());
+  }
+
   /** Forgets the failure of an earlier call. */
   forgive() {
     this.failure = undefined;
