@@ -77,7 +77,6 @@ pub fn latent_attention(
         ("BLOCK", keys.block as u32),
         ("WORKGROUP_SIZE", latent as u32 / 4),
     ];
-
     let z = pass.tensor(&[tokens, splits.count, heads, latent]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {

@@ -14,6 +14,7 @@ mod device;
 mod experts;
 mod grouped;
 mod lanes;
+mod layer;
 mod matmul;
 mod packed;
 mod recording;

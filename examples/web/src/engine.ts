@@ -173,8 +173,9 @@ function listening({ onProgress, onNotice, signal }: CreateOptions) {
   return { tell, signal };
 }
 
-function settingsOf({ context, quantize, keep, headers, noF16 }: CreateOptions): LoadSettings {
-  return { context, quantize, keep, headers, noF16 };
+function settingsOf(options: CreateOptions): LoadSettings {
+  const { context, quantize, cacheType, keep, headers, noF16 } = options;
+  return { context, quantize, cacheType, keep, headers, noF16 };
 }
 
 /**

@@ -149,6 +149,7 @@ async fn bench(arguments: &Arguments) -> Result<Report> {
         model: arguments.model.clone(),
         stored_bytes: checkpoint.bytes(),
         quantize: quantize.map(|format| format.name),
+        cache_type: kind.name,
         adapter: gpu.adapter().clone(),
         tiers: gpu.tiers,
         layers: shape.layers,
