@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use self::gguf::Metadata;
 use self::safetensors::read_header;
-use self::scales::{SUFFIX, Scales};
+use self::scales::{SUFFIX, Scales, fp8_block};
 use self::source::{is_plain_name, path, read_text};
 use self::unique::Unique;
 use crate::error::{Error, Result};
@@ -371,28 +371,6 @@ async fn read_config(source: &dyn Source) -> Result<Value> {
         Ok(config @ Value::Object(_)) => Ok(config),
         Ok(_) => Err(damaged("is not an object".to_owned())),
         Err(error) => Err(damaged(error.to_string())),
-    }
-}
-
-/// The blocks of `quantization_config`; `None` where there is none.
-///
-/// [`Error::Unsupported`] for any method but DeepSeek's FP8.
-fn fp8_block(config: &Fields) -> Result<Option<[usize; 2]>> {
-    let Some(fields) = config.object("quantization_config")? else {
-        return Ok(None);
-    };
-    for (name, only) in [("quant_method", "fp8"), ("fmt", "e4m3")] {
-        let found = fields.str_or(name, only)?;
-        if found != only {
-            return Err(
-                fields.unsupported(name, &format!("is {found:?}; only {only:?} is supported"))
-            );
-        }
-    }
-    match fields.usizes("weight_block_size")?[..] {
-        [] => Ok(Some([128, 128])),
-        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
-        _ => Err(fields.damaged("weight_block_size", "is not two counts above 0")),
     }
 }
 

@@ -182,7 +182,13 @@ fn llama3_and_divisors() {
         rope(&divisors(json!([1, 8.0]))).unwrap().scaling,
         Some(RopeScaling::Divisors(vec![1.0, 8.0]))
     );
-    for wrong in [json!([0]), json!([-1.0]), json!("1"), json!(["1"]), json!(null)] {
+    for wrong in [
+        json!([0]),
+        json!([-1.0]),
+        json!("1"),
+        json!(["1"]),
+        json!(null),
+    ] {
         assert_fails(rope(&divisors(wrong)), 4, &["divisors"]);
     }
 }
