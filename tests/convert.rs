@@ -153,14 +153,18 @@ fn every_way_leads_to_the_same_scores() {
         for other in [&file, &back, &again] {
             common::assert_near(&scores(other), &exact, 1e-4, other);
         }
-        for recipe in ["f16", "bf16", "q8_0", "q4_0"] {
+        // Where errors of packing change experts, scores tell nothing.
+        let recipes = if name.starts_with("ds") {
+            &["f16", "bf16"][..]
+        } else {
+            &["f16", "bf16", "q8_0", "q4_0"]
+        };
+        for recipe in recipes {
             let file = file.replace(name, &format!("{name}-{recipe}"));
             convert(&golden(name), recipe, &file).expect("a file");
             convert(&golden(name), recipe, &folder).expect("a folder");
             let (a, b) = (scores(&file), scores(&folder));
-            // Keys out of the latent are packed along another axis.
-            let tolerance = if recipe.starts_with('q') { 0.05 } else { 0.005 };
-            common::assert_near(&a, &b, tolerance, &format!("{name} {recipe}"));
+            common::assert_near(&a, &b, 0.005, &format!("{name} {recipe}"));
             assert_ne!(a, exact, "{name} {recipe}");
         }
     }
@@ -319,6 +323,8 @@ fn correct(model: &str, problems: &[Value]) -> usize {
 fn packing_costs_little() {
     let place = Place::new("costs");
     let (problems, windows, learnt) = problems(40);
+    // An answer takes much longer than to read it.
+    let problems = &problems[..8];
     let (_, exact) = pollster::block_on(evaluate("demo", &windows, None));
     let part = |name: &str, dtype, shape| NewTensor {
         name: name.into(),
@@ -338,9 +344,9 @@ fn packing_costs_little() {
     for (recipe, most) in [
         ("q8_0", 0.001),
         ("q6_k", 0.001),
-        ("q4_k_m", 0.03),
         ("q4_k", 0.03),
-        ("q4_0", 0.3),
+        ("q4_k_m", 0.03),
+        ("q4_0", 0.03),
     ] {
         if Recipe::named(recipe).is_none() {
             continue;
@@ -360,7 +366,7 @@ fn packing_costs_little() {
             "{all} is not {found:?}"
         );
         let answers = divergence(&exact, &scores, &learnt);
-        let correct = correct(&file, &problems);
+        let correct = correct(&file, problems);
         println!(
             "{recipe}: {answers:.6} nats in answers, {all:.6} in all, {:.2} % the same; {correct} of {} correct",
             100.0 * found.same_top,

@@ -127,7 +127,8 @@ def render(template, messages, **values):
 
 def encode_with_specials(tokenizer, text, tokens, types):
     """Ids of a text in which control and user-defined tokens stand as such."""
-    special = [token for token, kind in zip(tokens, types) if kind in (gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED)]
+    kinds = gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED
+    special = [token for token, kind in zip(tokens, types) if kind in kinds]
     ids = []
     for piece in re.split("(" + "|".join(map(re.escape, special)) + ")", text):
         ids += [tokens.index(piece)] if piece in special else tokenizer.encode(piece).ids
@@ -471,7 +472,8 @@ def make_mixed(name, out):
             facts = record(scratch, prompt, out / f"{name}.golden.safetensors")
             if facts:
                 print(name, {"seed": seed, **facts}, flush=True)
-                return write(out / f"{name}.gguf", config, stored, family["pre"], old=old, file_type=family["file_type"])
+                path = out / f"{name}.gguf"
+                return write(path, config, stored, family["pre"], old=old, file_type=family["file_type"])
     raise SystemExit(f"{name}: every seed has a near tie")
 
 
@@ -533,7 +535,10 @@ def main():
     path = arguments.out / "tokenizers.json"
     answers = json.loads(path.read_text()) if path.exists() else {}
     for name in arguments.only or [*CONVERTED, *MIXED]:
-        made = make_converted(name, arguments.goldens, arguments.out) if name in CONVERTED else make_mixed(name, arguments.out)
+        if name in CONVERTED:
+            made = make_converted(name, arguments.goldens, arguments.out)
+        else:
+            made = make_mixed(name, arguments.out)
         answers[name] = {**made, "messages": CHAT}
     path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n")
 
