@@ -165,7 +165,8 @@ fn every_way_leads_to_the_same_scores() {
             convert(&golden(name), recipe, &folder).expect("a folder");
             let (a, b) = (scores(&file), scores(&folder));
             common::assert_near(&a, &b, 0.005, &format!("{name} {recipe}"));
-            assert_ne!(a, exact, "{name} {recipe}");
+            // Some are stored in that type.
+            assert!(*recipe == "bf16" || a != exact, "{name} {recipe}");
         }
     }
 }
@@ -323,7 +324,6 @@ fn correct(model: &str, problems: &[Value]) -> usize {
 fn packing_costs_little() {
     let place = Place::new("costs");
     let (problems, windows, learnt) = problems(40);
-    // An answer takes much longer than to read it.
     let problems = &problems[..8];
     let (_, exact) = pollster::block_on(evaluate("demo", &windows, None));
     let part = |name: &str, dtype, shape| NewTensor {
@@ -366,12 +366,22 @@ fn packing_costs_little() {
             "{all} is not {found:?}"
         );
         let answers = divergence(&exact, &scores, &learnt);
-        let correct = correct(&file, problems);
+        // An answer takes much longer than to read it.
+        let asked = if ["q8_0", "q4_k"].contains(&recipe) {
+            problems
+        } else {
+            &[]
+        };
+        let correct = correct(&file, asked);
         println!(
             "{recipe}: {answers:.6} nats in answers, {all:.6} in all, {:.2} % the same; {correct} of {} correct",
             100.0 * found.same_top,
-            problems.len()
+            asked.len()
         );
         assert!(answers < most, "{recipe}: {answers}");
+        assert!(
+            2 * correct >= asked.len(),
+            "{recipe}: {correct} are correct"
+        );
     }
 }
