@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use indicatif::BinaryBytes;
-use tiefsee::checkpoint::{Checkpoint, Conversion, Recipe, pack_blocks};
+use tiefsee::checkpoint::{Checkpoint, Conversion, Recipe, TEXTS, pack_blocks};
 use tiefsee::formats::Format;
 use tiefsee::llm::open_source;
 use tiefsee::models::Progress;
@@ -79,7 +79,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             return output::write(&sizes(&conversion));
         }
         if to_gguf {
-            write_file(arguments, &conversion, &arguments.output).await?;
+            let write = async |part: &Path| write_weights(arguments, &conversion, part).await;
+            output::write_file_async(&arguments.output, write).await?;
         } else {
             write_folder(arguments, &conversion).await?;
         }
@@ -151,8 +152,12 @@ fn sizes(conversion: &Conversion) -> String {
     text + &format!("{:<8}{total:>12}\n", "total")
 }
 
-/// Writes the weights, at first beside `path`.
-async fn write_file(arguments: &Arguments, conversion: &Conversion<'_>, path: &Path) -> Result<()> {
+/// Writes the weights.
+async fn write_weights(
+    arguments: &Arguments,
+    conversion: &Conversion<'_>,
+    path: &Path,
+) -> Result<()> {
     let interrupts = Interrupts::listen()?;
     let report = LoadReport::new(&arguments.model);
     let total = conversion.bytes();
@@ -166,18 +171,15 @@ async fn write_file(arguments: &Arguments, conversion: &Conversion<'_>, path: &P
         path: path.to_owned(),
         source,
     };
-    let written = output::write_file_async(path, async |part| {
-        let mut out = BufWriter::new(File::create(part).map_err(failed)?);
-        conversion.write(&mut out, &pack, &mut progress).await?;
-        out.flush().map_err(failed)?;
-        out.get_ref().sync_all().map_err(failed)
-    });
-    let written = written.await;
+    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+    let written = conversion.write(&mut out, &pack, &mut progress).await;
     report.finish();
-    written
+    written?;
+    out.flush().map_err(failed)?;
+    out.get_ref().sync_all().map_err(failed)
 }
 
-/// Writes a folder; the weights, which take long, before the texts that name them.
+/// Writes a folder, all of whose files take their places at the end.
 async fn write_folder(arguments: &Arguments, conversion: &Conversion<'_>) -> Result<()> {
     let folder = &arguments.output;
     let failed = |source| Error::Io {
@@ -186,20 +188,27 @@ async fn write_folder(arguments: &Arguments, conversion: &Conversion<'_>) -> Res
     };
     let is_new = !folder.is_dir();
     fs::create_dir_all(folder).map_err(failed)?;
-    let write = async || {
-        write_file(arguments, conversion, &folder.join(WEIGHTS)).await?;
-        for (file, text) in &conversion.texts {
-            output::write_file(&folder.join(file), |part| {
-                fs::write(part, text).map_err(failed)
-            })?;
+    let texts = &conversion.texts;
+    let files = std::iter::once(WEIGHTS).chain(texts.iter().map(|(file, _)| *file));
+    let paths: Vec<_> = files.map(|file| folder.join(file)).collect();
+    let written = output::write_files(&paths, async |parts: &[PathBuf]| {
+        for (part, (_, text)) in parts[1..].iter().zip(texts) {
+            fs::write(part, text).map_err(failed)?;
         }
-        Ok(())
-    };
-    let written = write().await;
+        write_weights(arguments, conversion, &parts[0]).await
+    });
+    let written = written.await;
     if written.is_err() && is_new {
         _ = fs::remove_dir_all(folder);
     }
-    written
+    written?;
+    // What another model left there would be taken for this one's.
+    for file in TEXTS {
+        if texts.iter().all(|(own, _)| *own != file) {
+            _ = fs::remove_file(folder.join(file));
+        }
+    }
+    Ok(())
 }
 
 /// Packs rows on all cores.

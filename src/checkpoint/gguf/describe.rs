@@ -42,6 +42,7 @@ pub(in crate::checkpoint) async fn describe(
     };
     for (key, value) in [
         ("general.architecture", MetadataValue::text(architecture)),
+        ("general.type", MetadataValue::text("model")),
         ("general.file_type", MetadataValue::count(file_type)),
         (
             "general.quantization_version",
@@ -179,7 +180,8 @@ impl Keys<'_> {
         let dense = self.fields.usize_or("first_k_dense_replace", 0)?;
         self.put_count("leading_dense_block_count", dense)?;
         // Without groups there is one, even where config.json has numbers that are not used.
-        let grouped = self.fields.str_or("topk_method", "noaux_tc")? != "greedy" || v3;
+        let default = if v3 { "noaux_tc" } else { "greedy" };
+        let grouped = self.fields.str_or("topk_method", default)? != "greedy";
         for (key, field) in [
             ("expert_group_count", "n_group"),
             ("expert_group_used_count", "topk_group"),
