@@ -135,45 +135,6 @@ impl Checkpoint {
         Ok(())
     }
 
-    async fn open_gguf(source: Rc<dyn Source>, file: &str) -> Result<Self> {
-        let gguf::Contents { metadata, files } = gguf::read(&*source, file).await?;
-        let mut checkpoint = Self::new(source, Value::Null, file);
-        for (index, (file, tensors)) in files.into_iter().enumerate() {
-            if index == 0 {
-                checkpoint.contents.clone_from(&file);
-            }
-            checkpoint.add_shard(&file, tensors)?;
-        }
-        let facts = checkpoint.facts().await?;
-        checkpoint.config = gguf::translate(&checkpoint.contents(), &metadata, &facts)?;
-        checkpoint.metadata = Some(metadata);
-        Ok(checkpoint)
-    }
-
-    /// What a GGUF file's tensors say of its configuration.
-    async fn facts(&self) -> Result<gguf::Facts> {
-        let has = |name| self.tensors.contains_key(name);
-        let table = self.tensor("model.embed_tokens.weight");
-        let divisors = match self.tensor(gguf::DIVISORS) {
-            Some(tensor) if tensor.columns() > gguf::MOST_DIVISORS || tensor.rows() > 1 => {
-                let what = format!("tensor `{}` has the shape {:?}", tensor.name, tensor.shape);
-                return Err(Error::damaged(tensor.path(), what));
-            }
-            Some(tensor) => Some(tensor.read_all().await?),
-            None => None,
-        };
-        Ok(gguf::Facts {
-            vocabulary: table.map(|table| table.rows()),
-            has_output: has("lm_head.weight"),
-            has_bias: has("model.layers.0.self_attn.q_proj.bias"),
-            has_correction: self
-                .tensors
-                .keys()
-                .any(|name| name.ends_with("e_score_correction_bias")),
-            divisors,
-        })
-    }
-
     /// What config.json holds, an object.
     pub fn config(&self) -> &Value {
         &self.config
@@ -190,15 +151,16 @@ impl Checkpoint {
     /// [`Error::Unsupported`] where they make no sense.
     pub async fn text(&self, file: &str) -> Result<Option<String>> {
         match &self.metadata {
-            Some(metadata) => gguf::text(&self.contents(), metadata, file),
-            None => read_text(&*self.source, file, LARGEST_TEXT).await,
+            // The hashes are in a file of their own beside every model.
+            Some(metadata) if file != MANIFEST => gguf::text(&self.contents(), metadata, file),
+            _ => read_text(&*self.source, file, LARGEST_TEXT).await,
         }
     }
 
     /// What messages call `file`, for errors about what is in it.
     pub fn path(&self, file: &str) -> String {
-        let is_inside = self.metadata.is_some() && !self.shards.iter().any(|shard| shard == file);
-        if is_inside {
+        let is_file = file == MANIFEST || self.shards.iter().any(|shard| shard == file);
+        if self.metadata.is_some() && !is_file {
             // What is wrong is in the metadata, though under another name.
             return format!("{} (as {file})", self.contents());
         }

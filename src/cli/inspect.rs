@@ -44,6 +44,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let checkpoint = pollster::block_on(Checkpoint::open(Rc::clone(&source)))?;
     let mut report = pollster::block_on(report(&arguments.model, &*source, &checkpoint))?;
     if arguments.json {
+        if let Some(metadata) = checkpoint.metadata() {
+            let entries = metadata.iter();
+            let entries = entries.map(|(key, value)| (key.clone(), value.brief()));
+            report.insert("metadata".into(), Value::Object(entries.collect()));
+        }
         if arguments.tensors {
             report.insert(
                 "tensors".into(),
@@ -123,10 +128,7 @@ async fn report(
     put("vocabulary", count("vocab_size")?);
     put("context", count("max_position_embeddings")?);
     put("stored", stored(checkpoint));
-    put(
-        "tokenizer",
-        source.size("tokenizer.json").await?.is_some().into(),
-    );
+    put("tokenizer", has_tokenizer(source, checkpoint).await?.into());
     put("chat_template", template(checkpoint).await?.into());
     put("files", checkpoint.shards().len().into());
     put("bytes", file_bytes(source, checkpoint).await?.into());
@@ -217,6 +219,13 @@ fn stored(checkpoint: &Checkpoint) -> Value {
         .map(|(name, sums)| (name, object(sums)))
         .collect::<Map<_, _>>()
         .into()
+}
+
+async fn has_tokenizer(source: &dyn Source, checkpoint: &Checkpoint) -> Result<bool> {
+    Ok(match checkpoint.metadata() {
+        Some(metadata) => metadata.contains_key("tokenizer.ggml.tokens"),
+        None => source.size("tokenizer.json").await?.is_some(),
+    })
 }
 
 async fn template(checkpoint: &Checkpoint) -> Result<String> {

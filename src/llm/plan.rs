@@ -55,12 +55,13 @@ impl Plan {
         } = limits(&shape, options)?;
         let model = load(&gpu, checkpoint, options.quantize).await?;
         let loaded = gpu.memory();
-        let bindable = Runner::largest_cache(&gpu, model.shape());
+        let bindable = Runner::largest_cache(&gpu, model.shape(), options.cache_type);
         let longest = bindable / sequences / BLOCK * BLOCK;
         // A cache that is too large for a binding is counted by one that is not: both grow alike.
         let counted = context.min(longest).max(1);
         let blocks = counted.div_ceil(BLOCK) * sequences;
-        let mut runner = Runner::new(Rc::clone(&gpu), model, counted, blocks).await?;
+        let mut runner =
+            Runner::new(Rc::clone(&gpu), model, counted, blocks, options.cache_type).await?;
         let cache = gpu.memory().tensors - loaded.tensors;
         let cache_per_token = cache / (blocks * BLOCK) as u64;
         record(&mut runner, sequences, counted);

@@ -262,8 +262,8 @@ fn other_scalings_are_unsupported() {
             "linear",
         ),
         (
-            json!({"rope_scaling": {"rope_type": "llama3", "factor": 4}}),
-            "llama3",
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 4}}),
+            "longrope",
         ),
         (
             json!({"rope_parameters": {"main": {"rope_theta": 1e4}}}),

@@ -19,8 +19,9 @@ use damage::Damage;
 
 /// How long one case may take: a second of an idle machine; tests run beside each other.
 const LONGEST: Duration = Duration::from_secs(3);
-/// Memory that a case may take for itself, and for each byte of its file.
-const MEMORY: u64 = 16 << 20;
+/// Memory that a case may take for itself, and for each byte of its file. A regular expression alone may
+/// take 16 MiB before its crate refuses it.
+const MEMORY: u64 = 32 << 20;
 const MEMORY_PER_BYTE: u64 = 64;
 
 /// A kind of file.

@@ -70,8 +70,14 @@ fn two_layers_of_v2_lite_load_and_score() {
     let host = (peak - before).saturating_sub(if device_is_host { device } else { 0 });
     assert!(host <= HOST, "{} MiB of host memory", host / MIB);
 
-    let mut runner = pollster::block_on(Runner::new(Rc::clone(&gpu), model, BLOCK, 1))
-        .expect("room for the cache");
+    let mut runner = pollster::block_on(Runner::new(
+        Rc::clone(&gpu),
+        model,
+        BLOCK,
+        1,
+        Default::default(),
+    ))
+    .expect("room for the cache");
     let span = Span {
         tokens: TOKENS.to_vec(),
         start: 0,

@@ -202,13 +202,11 @@ fn token_types(keys: &Keys, tokens: usize) -> Result<Vec<u64>> {
             continue;
         };
         let kind = usize::try_from(id).ok().and_then(|id| types.get_mut(id));
-        match kind {
-            Some(kind) => *kind = CONTROL,
-            None => {
-                let key = format!("tokenizer.ggml.{name}_token_id");
-                return Err(keys.damaged(&key, &format!("is {id}, but there are {tokens} tokens")));
-            }
-        }
+        let Some(kind) = kind else {
+            let key = format!("tokenizer.ggml.{name}_token_id");
+            return Err(keys.damaged(&key, &format!("is {id}, but there are {tokens} tokens")));
+        };
+        *kind = CONTROL;
     }
     Ok(types)
 }
