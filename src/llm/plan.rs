@@ -9,6 +9,8 @@ use std::rc::Rc;
 use super::{LoadOptions, STEP_TOKENS, limits};
 use crate::checkpoint::Checkpoint;
 use crate::engine::{BLOCK, Limits, Runner, Want};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, Gpu};
@@ -43,7 +45,7 @@ impl Plan {
     /// Counts what `checkpoint` takes when it is loaded with `options` and has read a long prompt.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`](crate::Error::NoAdapter) without the device, [`Error::DoesNotFit`](crate::Error::DoesNotFit)
+    /// [`Error::NoAdapter`] without the device, [`Error::DoesNotFit`]
     /// for a matrix that it cannot bind, and those of checking the checkpoint.
     pub async fn of(checkpoint: &Checkpoint, options: &LoadOptions) -> Result<Self> {
         let gpu = Gpu::counting(Some(&options.device)).await?;

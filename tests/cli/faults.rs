@@ -28,7 +28,7 @@ fn wrong_usage_ends_with_2() {
         &["run", "demo", "a", "--temperature", "NaN"],
         &["run", "demo", "a", "--top-p", "0"],
         &["run", "demo", "a", "--stop", ""],
-        &["run", "demo", "a", "--quantize", "q5_k"],
+        &["run", "demo", "a", "--quantize", "q5_q"],
         &["run", "demo", "a", "--cache-type", "q4_0"],
         &["run", "demo", "a", "--json", "--json-stream"],
         &["run", "demo", "a", "--interactive"],
@@ -37,7 +37,7 @@ fn wrong_usage_ends_with_2() {
     ] {
         ended(&mut tiefsee(arguments)).failed(2);
     }
-    let quantize = ended(&mut tiefsee(&["run", "demo", "a", "--quantize", "q5_k"])).failed(2);
+    let quantize = ended(&mut tiefsee(&["run", "demo", "a", "--quantize", "q5_q"])).failed(2);
     assert!(
         quantize.contains("f32, f16, bf16, q8_0, q4_0"),
         "{quantize}"

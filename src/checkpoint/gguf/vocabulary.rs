@@ -71,18 +71,8 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
     put(TYPES, MetadataValue::numbers(&tokens.types));
     let lines = merges.iter().map(String::as_str);
     put(MERGES, MetadataValue::list(lines));
-    for (name, field) in [("bos", "bos"), ("eos", "eos"), ("padding", "pad")] {
-        let token = &config[format!("{field}_token")];
-        let token = token.as_str().or_else(|| token["content"].as_str());
-        let id = match token {
-            Some(token) => tokens.id(token),
-            None => checkpoint.config()[format!("{field}_token_id")].as_u64(),
-        };
-        if let Some(id) = id.filter(|&id| id < tokens.texts.len() as u64) {
-            let key = format!("tokenizer.ggml.{name}_token_id");
-            put(&key, MetadataValue::count(id as u32));
-        }
-    }
+    tokens.put_named(&config, checkpoint.config(), metadata);
+    let mut put = |key: &str, value| _ = metadata.insert(key.to_owned(), value);
     if let Some(add) = config["add_bos_token"].as_bool() {
         put("tokenizer.ggml.add_bos_token", MetadataValue::flag(add));
     }
@@ -162,6 +152,22 @@ impl Tokens {
         token.clone_into(text);
         self.types[id] = kind as i32;
         Ok(())
+    }
+
+    /// Adds the ids of the tokens that stand for something, as `texts` call them or `config` numbers them.
+    fn put_named(&self, texts: &Value, config: &Value, metadata: &mut Metadata) {
+        for (name, field) in [("bos", "bos"), ("eos", "eos"), ("padding", "pad")] {
+            let token = &texts[format!("{field}_token")];
+            let token = token.as_str().or_else(|| token["content"].as_str());
+            let id = match token {
+                Some(token) => self.id(token),
+                None => config[format!("{field}_token_id")].as_u64(),
+            };
+            if let Some(id) = id.filter(|&id| id < self.texts.len() as u64) {
+                let key = format!("tokenizer.ggml.{name}_token_id");
+                metadata.insert(key, MetadataValue::count(id as u32));
+            }
+        }
     }
 
     fn id(&self, token: &str) -> Option<u64> {
