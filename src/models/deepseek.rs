@@ -248,8 +248,7 @@ async fn load_experts(
     let mut rows = expert_rows(experts, hidden, scope)?;
     let shared = shared_rows(loader, experts, hidden, scope)?;
     let count = shared.down_proj.len();
-    rows.gate_up.extend(shared.gate_up);
-    rows.down_proj.extend(shared.down_proj);
+    rows.extend(shared);
     Ok(MixtureOfExperts {
         gate,
         bias,
@@ -257,20 +256,49 @@ async fn load_experts(
             shared_experts: count,
             ..experts.rule
         },
-        gate_up: loader
-            .stack(routed + count, rows.gate_up, hidden, loader.quantize)
-            .await?,
+        gate_up: load_gate_up(loader, routed + count, rows.gate, rows.up, hidden).await?,
         down_proj: loader
             .stack(routed + count, rows.down_proj, width, loader.quantize)
             .await?,
     })
 }
 
-/// The rows of experts' gate and up projections, and of their down projections.
+/// The rows of experts' projections, in order.
 #[derive(Default)]
 struct ExpertRows<'c> {
-    gate_up: Vec<Rows<'c>>,
+    gate: Vec<Vec<Rows<'c>>>,
+    up: Vec<Vec<Rows<'c>>>,
     down_proj: Vec<Rows<'c>>,
+}
+
+impl ExpertRows<'_> {
+    fn extend(&mut self, more: Self) {
+        self.gate.extend(more.gate);
+        self.up.extend(more.up);
+        self.down_proj.extend(more.down_proj);
+    }
+}
+
+/// Each expert's gate projection above its up projection, or, where an expert has them in two formats, all
+/// gate projections and all up projections.
+async fn load_gate_up(
+    loader: &Loader<'_>,
+    experts: usize,
+    gate: Vec<Vec<Rows<'_>>>,
+    up: Vec<Vec<Rows<'_>>>,
+    hidden: usize,
+) -> Result<Vec<Weight>> {
+    let differ = |(gate, up): (&Vec<Rows>, &Vec<Rows>)| gate[0].format() != up[0].format();
+    let stack = async |rows| loader.stack(experts, rows, hidden, loader.quantize).await;
+    if loader.quantize.is_none() && gate.iter().zip(&up).any(differ) {
+        let (gate, up) = (gate.into_iter().flatten(), up.into_iter().flatten());
+        return Ok(vec![
+            stack(gate.collect()).await?,
+            stack(up.collect()).await?,
+        ]);
+    }
+    let both = gate.into_iter().zip(up).flat_map(|(gate, up)| [gate, up]);
+    Ok(vec![stack(both.flatten().collect()).await?])
 }
 
 /// The shared network as experts as wide as the routed ones.
@@ -307,31 +335,32 @@ fn shared_rows<'c>(
         width
     };
     for first in (0..total).step_by(step) {
+        let end = total.min(first + width);
+        let window = |tensor| {
+            let rows = [first..end, 0..first + width - end].into_iter();
+            let rows = rows.filter(|rows| !rows.is_empty());
+            rows.map(|rows| Rows::some(tensor, rows)).collect()
+        };
+        rows.gate.push(window(gate));
+        rows.up.push(window(up));
         let part = first..total.min(first + step);
-        for tensor in [gate, up] {
-            let end = total.min(first + width);
-            rows.gate_up.push(Rows::some(tensor, first..end));
-            if end < first + width {
-                rows.gate_up
-                    .push(Rows::some(tensor, 0..first + width - end));
-            }
-        }
         rows.down_proj.push(Rows::columns(down, part));
     }
     Ok(rows)
 }
 
-/// The rows of all routed experts' gate and up projections, and of their down projections.
+/// The rows of all routed experts.
 fn expert_rows<'c>(experts: &Experts, hidden: usize, scope: &Scope<'c>) -> Result<ExpertRows<'c>> {
     let width = experts.moe_intermediate_size;
     let mut rows = ExpertRows::default();
     for expert in 0..experts.n_routed_experts {
         let scope = scope.enter("experts").enter(expert);
-        for name in ["gate_proj", "up_proj"] {
-            rows.gate_up.push(Rows::all(
-                scope.enter(name).tensor("weight", &[width, hidden])?,
-            ));
-        }
+        let all = |name| {
+            let tensor = scope.enter(name).tensor("weight", &[width, hidden])?;
+            Ok(vec![Rows::all(tensor)])
+        };
+        rows.gate.push(all("gate_proj")?);
+        rows.up.push(all("up_proj")?);
         rows.down_proj.push(Rows::all(
             scope
                 .enter("down_proj")

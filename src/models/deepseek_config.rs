@@ -1,7 +1,7 @@
 //! config.json of DeepSeek-V2 and V3, under its own names, with every number checked.
 
 use super::config::{self, refuse_activation, refuse_attention_bias, sized};
-use crate::checkpoint::{Checkpoint, Fields, Rope, RopeScaling};
+use crate::checkpoint::{Checkpoint, Fields, Rope, RopeScaling, Yarn};
 use crate::error::Result;
 use crate::layers::Rotary;
 use crate::ops::{GroupScore, RoutingRule, Scoring};
@@ -55,19 +55,7 @@ impl Config {
             Some(RopeScaling::Yarn(scaling)) => Some(scaling),
             Some(_) => return Err(fields.unsupported("rope_scaling", "is not YaRN")),
         };
-        let yarn = scaling.map(config::yarn);
-        // DeepSeek stretches attention by the square of one magnitude, and the rotations by the
-        // ratio of two, which its checkpoints make 1.
-        let mscale = |weight: fn(&crate::checkpoint::Yarn) -> Option<f64>| {
-            Some(yarn?.magnitude(weight(scaling?)?))
-        };
-        let all_dim = mscale(|scaling| scaling.mscale_all_dim);
-        let magnitude = match (mscale(|scaling| scaling.mscale), all_dim) {
-            (Some(mscale), Some(all_dim)) => mscale / all_dim,
-            _ => scaling
-                .and_then(|scaling| scaling.attention_factor)
-                .unwrap_or_else(|| yarn.map_or(1.0, |yarn| yarn.magnitude(1.0))),
-        };
+        let (magnitude, stretch) = magnitudes(scaling);
         let width = (qk_nope_head_dim + qk_rope_head_dim) as f64;
         let config = Self {
             vocab_size: size("vocab_size")?,
@@ -91,7 +79,7 @@ impl Config {
                 &config::scaling(&rope),
                 magnitude,
             ),
-            softmax_scale: width.sqrt().recip() * all_dim.unwrap_or(1.0).powi(2),
+            softmax_scale: width.sqrt().recip() * stretch,
         };
         if config.q_lora_rank == Some(0) {
             return Err(fields.damaged("q_lora_rank", "is 0"));
@@ -111,6 +99,23 @@ impl Config {
             layer >= experts.first_k_dense_replace && layer.is_multiple_of(experts.moe_layer_freq)
         })
     }
+}
+
+/// What cosines and sines, and what scores are multiplied with.
+///
+/// DeepSeek stretches attention by the square of one magnitude, and the rotations by the ratio of two,
+/// which its checkpoints make 1.
+fn magnitudes(scaling: Option<&Yarn>) -> (f64, f64) {
+    let Some(scaling) = scaling else {
+        return (1.0, 1.0);
+    };
+    let magnitude = |weight| config::yarn(scaling).magnitude(weight);
+    let all_dim = scaling.mscale_all_dim.map(magnitude);
+    let rotations = match (scaling.mscale.map(magnitude), all_dim) {
+        (Some(mscale), Some(all_dim)) => mscale / all_dim,
+        _ => scaling.attention_factor.unwrap_or_else(|| magnitude(1.0)),
+    };
+    (rotations, all_dim.unwrap_or(1.0).powi(2))
 }
 
 impl Experts {

@@ -276,8 +276,8 @@ pub(super) fn expert_matmul(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -
         &[tokens, slots, sizes.intermediate],
         &hidden_values,
     );
-    let both = ops::expert_matmul(pass, &x, &weights.gate_up.weight, &groups);
-    let down = ops::expert_matmul(pass, &hidden, &weights.down.weight, &groups);
+    let both = ops::expert_matmul(pass, &x, &[&weights.gate_up.weight], &groups);
+    let down = ops::expert_matmul(pass, &hidden, &[&weights.down.weight], &groups);
 
     let inputs = [&x, &hidden, &groups.entries, &groups.tiles, &down];
     let expected_down = products(&hidden_values, &weights.down, &chosen);
