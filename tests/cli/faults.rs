@@ -134,17 +134,17 @@ fn damaged_models_end_with_4_at_once() {
 fn what_is_not_supported_ends_with_4() {
     let gguf = ended(&mut tiefsee(&["run", "model.gguf", "a"])).failed(3);
     assert!(gguf.contains("model.gguf: no such file"), "{gguf}");
-    let folder = Folder::with_demo("llama");
+    let folder = Folder::with_demo("unknown");
     let config = std::fs::read_to_string(folder.file("config.json")).expect("it was copied");
     std::fs::write(
         folder.file("config.json"),
-        config.replace("deepseek_v3", "llama"),
+        config.replace("deepseek_v3", "gpt_neox"),
     )
     .expect("it can be written");
-    let llama = ended(&mut tiefsee(&["run", folder.path(), "a"])).failed(4);
+    let unknown = ended(&mut tiefsee(&["run", folder.path(), "a"])).failed(4);
     assert!(
-        llama.contains("\"llama\" is not supported; there is deepseek_v3"),
-        "{llama}"
+        unknown.contains("\"gpt_neox\" is not supported; there is deepseek_v3"),
+        "{unknown}"
     );
 }
 
