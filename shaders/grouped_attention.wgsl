@@ -29,7 +29,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> cache: array<vec4f>;
+@group(0) @binding(2) var<storage, read> cache: array<CacheWord>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
 @group(0) @binding(4) var<storage, read> sequences: array<u32>;
 @group(0) @binding(5) var<storage, read> blocks: array<u32>;
@@ -68,10 +68,9 @@ fn main(
 
     let heads = kv_head * group + first + min(vec4u(0, 1, 2, 3), vec4u(left - 1));
     let q_rows = (token * params.heads + heads) * params.head_dim;
-    let width = 2 * params.kv_heads * params.head_dim;
+    let row_words = cache_words(2 * params.kv_heads * params.head_dim);
     let key_start = kv_head * params.head_dim;
-    let value_start = (params.kv_heads + kv_head) * params.head_dim;
-    let column = lane % params.head_dim;
+    let value_column = (params.kv_heads + kv_head) * params.head_dim + lane % params.head_dim;
     let parts = WORKGROUP_SIZE / params.head_dim;
     // Lanes beyond the last whole part have no keys.
     let part = select(WORKGROUP_SIZE, lane / params.head_dim, lane < parts * params.head_dim);
@@ -81,16 +80,16 @@ fn main(
     var sums = mat4x4f();
     for (var start = begin; start < end; start += 4 * WORKGROUP_SIZE) {
         let keys = start + 4 * lane + vec4u(0, 1, 2, 3);
-        let rows = width * slots_of(sequences[token], min(keys, vec4u(end - 1)));
+        let rows = row_words * slots_of(sequences[token], min(keys, vec4u(end - 1)));
         key_rows[lane] = rows;
         // Element [i][j] is the score of key i for head j.
         var scores = mat4x4f();
         for (var i = 0u; i < params.head_dim && keys.x < end; i++) {
             let queries = mat4x4f(q[q_rows.x + i], q[q_rows.y + i], q[q_rows.z + i], q[q_rows.w + i]);
-            scores[0] += cache[rows.x + key_start + i] * queries;
-            scores[1] += cache[rows.y + key_start + i] * queries;
-            scores[2] += cache[rows.z + key_start + i] * queries;
-            scores[3] += cache[rows.w + key_start + i] * queries;
+            scores[0] += cache4(rows.x, key_start + i) * queries;
+            scores[1] += cache4(rows.y, key_start + i) * queries;
+            scores[2] += cache4(rows.z, key_start + i) * queries;
+            scores[3] += cache4(rows.w, key_start + i) * queries;
         }
         scores[0] = select(vec4f(NOTHING), params.scale * scores[0], keys.x < end);
         scores[1] = select(vec4f(NOTHING), params.scale * scores[1], keys.y < end);
@@ -118,10 +117,10 @@ fn main(
         sums = mat4x4f(sums[0] * shrink.x, sums[1] * shrink.y, sums[2] * shrink.z, sums[3] * shrink.w);
         // Keys beyond the end weigh nothing and repeat the last key's row.
         for (var i = part; i < WORKGROUP_SIZE && start + 4 * i < end; i += parts) {
-            let value_rows = key_rows[i] + value_start + column;
+            let value_rows = key_rows[i];
             for (var j = 0u; j < 4; j++) {
                 let weight = lane_values[i][j];
-                let value = cache[value_rows[j]];
+                let value = cache4(value_rows[j], value_column);
                 total += weight;
                 sums += mat4x4f(weight.x * value, weight.y * value, weight.z * value, weight.w * value);
             }

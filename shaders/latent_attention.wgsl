@@ -28,7 +28,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> cache: array<vec4f>;
+@group(0) @binding(2) var<storage, read> cache: array<CacheWord>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
 @group(0) @binding(4) var<storage, read> sequences: array<u32>;
 @group(0) @binding(5) var<storage, read> blocks: array<u32>;
@@ -70,7 +70,7 @@ fn main(
     var sums = mat4x4f();
     for (var start = begin; start < end; start += 4 * WORKGROUP_SIZE) {
         let keys = start + 4 * lane + vec4u(0, 1, 2, 3);
-        let rows = params.width * slots_of(sequences[token], min(keys, vec4u(end - 1)));
+        let rows = cache_words(params.width) * slots_of(sequences[token], min(keys, vec4u(end - 1)));
         key_rows[lane] = rows;
         // Element [i][j] is the score of key i for head j.
         var scores = mat4x4f();
@@ -79,10 +79,10 @@ fn main(
             let q1 = q[q_rows.y + i];
             let q2 = q[q_rows.z + i];
             let q3 = q[q_rows.w + i];
-            let k0 = cache[rows.x + i];
-            let k1 = cache[rows.y + i];
-            let k2 = cache[rows.z + i];
-            let k3 = cache[rows.w + i];
+            let k0 = cache4(rows.x, i);
+            let k1 = cache4(rows.y, i);
+            let k2 = cache4(rows.z, i);
+            let k3 = cache4(rows.w, i);
             scores[0] += vec4f(dot(q0, k0), dot(q1, k0), dot(q2, k0), dot(q3, k0));
             scores[1] += vec4f(dot(q0, k1), dot(q1, k1), dot(q2, k1), dot(q3, k1));
             scores[2] += vec4f(dot(q0, k2), dot(q1, k2), dot(q2, k2), dot(q3, k2));
@@ -115,10 +115,10 @@ fn main(
         sums[3] *= shrink.w;
         // Keys beyond the end weigh nothing and repeat the last key's row.
         for (var i = 0u; i < WORKGROUP_SIZE && start + 4 * i < end; i++) {
-            let value_rows = key_rows[i] + lane;
+            let value_rows = key_rows[i];
             for (var j = 0u; j < 4; j++) {
                 let weight = key_weights[i][j];
-                let value = cache[value_rows[j]];
+                let value = cache4(value_rows[j], lane);
                 total += weight;
                 sums[0] += weight.x * value;
                 sums[1] += weight.y * value;

@@ -6,9 +6,10 @@
 //   rotations       [tokens, pairs, 2]
 //   slots           [tokens]
 //   q               [tokens, heads, head_dim]
-//   cache           [slots, 2 * kv_heads, head_dim]
+//   cache           [rows, 2 * kv_heads, head_dim]
 //
-// One workgroup per token and head of x. `bias` is read if BIAS is not 0, the gains if
+// One workgroup per token and head of x. A token's row of the cache is its slot, or its own
+// number where SLOTS is 0. `bias` is read if BIAS is not 0, the gains if
 // NORM is not 0 (RMSNorm, arXiv 1910.07467). Pairs start at column `offset` of each
 // head; they are neighbours (interleaved) or `pairs` columns apart (half-split).
 
@@ -36,6 +37,7 @@ override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = WORKGROUP_SIZE;
 override BIAS: u32 = 1;
 override NORM: u32 = 1;
+override SLOTS: u32 = 1;
 
 // A column of a head, with its bias.
 fn biased(token: u32, head: u32, column: u32) -> f32 {
@@ -102,7 +104,8 @@ fn main(
         }
         return;
     }
-    let start = (slots[token] * 2 * params.kv_heads + head - params.heads) * params.head_dim;
+    let row = select(token, slots[token], SLOTS != 0);
+    let start = (row * 2 * params.kv_heads + head - params.heads) * params.head_dim;
     let is_key = head < params.heads + params.kv_heads;
     for (var i = lane; i < params.head_dim; i += WORKGROUP_SIZE) {
         if is_key {

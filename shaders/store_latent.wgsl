@@ -4,9 +4,10 @@
 //   gain       [latent]
 //   rotations  [tokens, pairs, 2]
 //   slots      [tokens]
-//   cache      [slots, width]
+//   cache      [rows, width]
 //
-// One workgroup per token. c are the `latent` columns of x from `offset` on, p the
+// One workgroup per token, whose row of the cache is its slot, or its own number where SLOTS
+// is 0. c are the `latent` columns of x from `offset` on, p the
 // 2 * pairs columns behind them. In the cache p starts at `rope_start`, and whatever
 // neither fills is zero.
 
@@ -29,6 +30,7 @@ struct Params {
 
 override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = WORKGROUP_SIZE;
+override SLOTS: u32 = 1;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -37,7 +39,7 @@ fn main(
 ) {
     let token = workgroup.x;
     let x_start = token * params.stride + params.offset;
-    let row_start = slots[token] * params.width;
+    let row_start = select(token, slots[token], SLOTS != 0) * params.width;
 
     var sum_of_squares = 0.0;
     for (var i = lane; i < params.latent; i += WORKGROUP_SIZE) {

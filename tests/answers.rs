@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use futures::{StreamExt, pin_mut};
 use serde_json::Value;
 use tiefsee::engine::{Event, FinishReason, Request, Sampling, SequenceId};
+use tiefsee::gpu::cache;
 use tiefsee::text::{Specials, Tokenizer};
 use tiefsee::{Completion, GenerateOptions, Llm, LoadOptions, Message, Role, Update};
 
@@ -16,6 +17,7 @@ fn load(sequences: usize) -> Llm {
         sequences,
         context: Some(1024),
         quantize: None,
+        cache_type: Default::default(),
     };
     pollster::block_on(Llm::load("demo", options)).expect("the bundled model")
 }
@@ -331,6 +333,7 @@ fn quantised_weights_still_calculate() {
             sequences: 1,
             context: Some(512),
             quantize: Some(format),
+            cache_type: &cache::Q8_0,
         };
         let mut llm = pollster::block_on(Llm::load("demo", options)).expect("the bundled model");
         let (_, content, _) = complete(&mut llm, &user("What is 27 + 48?"), &greedy());

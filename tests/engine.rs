@@ -6,12 +6,14 @@ use tiefsee::Error;
 use tiefsee::engine::{
     BLOCK, BlockPool, FinishReason, Limits, Planned, Request, Sampling, Scheduler, SequenceId,
 };
+use tiefsee::gpu::cache;
 
 const LIMITS: Limits = Limits {
     context: 4 * BLOCK,
     sequences: 3,
     step_tokens: 40,
     cache_tokens: 6 * BLOCK,
+    cache_type: &cache::F32,
 };
 
 fn request(tokens: impl IntoIterator<Item = u32>, max_tokens: usize) -> Request {

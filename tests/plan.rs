@@ -5,16 +5,16 @@ mod common;
 use std::rc::Rc;
 
 use tiefsee::LoadOptions;
-use tiefsee::checkpoint::{Checkpoint, Folder};
+use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{Engine, Limits, Request, Sampling};
 use tiefsee::formats::{self, Format};
-use tiefsee::gpu::{Gpu, Memory, Tensor};
-use tiefsee::llm::{Plan, load_model, weight_bytes};
+use tiefsee::gpu::{CacheType, Gpu, Memory, Tensor};
+use tiefsee::llm::{Plan, load_model, open_source, weight_bytes};
 
 fn open(model: &str) -> Checkpoint {
     let path = format!("{}/{model}", env!("CARGO_MANIFEST_DIR"));
-    let folder = Folder::open(path).expect("the folder");
-    pollster::block_on(Checkpoint::open(Rc::new(folder))).expect("a checkpoint")
+    let source = open_source(&path).expect("the model");
+    pollster::block_on(Checkpoint::open(source)).expect("a checkpoint")
 }
 
 /// What the device holds after weights are loaded, and after an answer.
@@ -30,6 +30,7 @@ async fn measure(checkpoint: &Checkpoint, options: &LoadOptions, prompt: usize) 
         sequences: 1,
         step_tokens: 256,
         cache_tokens: context,
+        cache_type: options.cache_type,
     };
     let mut engine = Engine::new(proven.gpu, model, limits).await.expect("room");
     for temperature in [0.0, 1.0] {
@@ -54,12 +55,23 @@ async fn measure(checkpoint: &Checkpoint, options: &LoadOptions, prompt: usize) 
 
 #[test]
 fn plans_are_what_loaded_models_take() {
-    for (model, context, quantize) in [
-        ("examples/demo-model", 2048, None),
-        ("examples/demo-model", 512, Some(&formats::Q4_0)),
-        ("tests/golden/dsv3", 512, None),
-        ("tests/golden/dsv2", 512, Some(&formats::Q8_0)),
-        ("tests/golden/dsv2lite", 512, None),
+    let cache = |name| CacheType::named(name).expect("a cache type");
+    for (model, context, quantize, cache_type) in [
+        ("examples/demo-model", 2048, None, cache("f32")),
+        (
+            "examples/demo-model",
+            512,
+            Some(&formats::Q4_0),
+            cache("q8_0"),
+        ),
+        ("tests/golden/dsv3", 512, None, cache("f16")),
+        ("tests/golden/dsv2", 512, Some(&formats::Q8_0), cache("f32")),
+        ("tests/golden/dsv2lite", 512, None, cache("f32")),
+        ("tests/golden/dsv3fp8", 512, None, cache("f32")),
+        ("tests/golden/qwen2", 512, None, cache("q8_0")),
+        ("tests/golden/qwen2tied", 512, None, cache("f32")),
+        ("tests/golden/gguf/dsv3.gguf", 512, None, cache("f32")),
+        ("tests/golden/gguf/llama.gguf", 512, None, cache("f16")),
     ] {
         let checkpoint = open(model);
         let options = LoadOptions {
@@ -67,6 +79,7 @@ fn plans_are_what_loaded_models_take() {
             context: Some(context),
             sequences: 1,
             quantize,
+            cache_type,
         };
         let (plan, [loaded, used]) = pollster::block_on(async {
             let plan = Plan::of(&checkpoint, &options).await.expect("a plan");

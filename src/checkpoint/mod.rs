@@ -3,7 +3,9 @@
 //! Every number in a file is checked against the bytes that are there before it is
 //! used; nothing here knows a device, and only `gguf` knows what architectures are called.
 
+mod blocks;
 mod config;
+mod convert;
 pub mod gguf;
 mod manifest;
 mod numbers;
@@ -24,18 +26,27 @@ use serde_json::Value;
 
 use self::gguf::Metadata;
 use self::safetensors::read_header;
-use self::scales::{SUFFIX, Scales};
+use self::scales::{SUFFIX, Scales, fp8_block};
 use self::source::{is_plain_name, path, read_text};
 use self::unique::Unique;
 use crate::error::{Error, Result};
 
 pub use self::config::{Fields, Llama3, Rope, RopeScaling, Yarn};
+pub use self::convert::{Conversion, Packer, Recipe, pack_blocks};
 pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
 use self::tensor::Location;
 pub use self::tensor::{Encoding, StoredTensor};
 pub use self::tensor_file::{NewTensor, TensorFile, safetensors_header};
+
+/// The texts that a folder may have beside config.json.
+pub const TEXTS: [&str; 4] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+];
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -94,7 +105,10 @@ impl Checkpoint {
     async fn open_folder(source: Rc<dyn Source>) -> Result<Self> {
         let config = read_config(&*source).await?;
         let mut checkpoint = Self::new(source, config, SINGLE);
-        checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
+        let has_blocks = blocks::is_meant(&checkpoint.fields()?)?;
+        if !has_blocks {
+            checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
+        }
         if let Some(tensors) = read_header(&*checkpoint.source, SINGLE).await? {
             checkpoint.add_shard(SINGLE, tensors)?;
         } else {
@@ -102,46 +116,23 @@ impl Checkpoint {
             checkpoint.read_shards().await?;
         }
         checkpoint.check_scales()?;
-        Ok(checkpoint)
-    }
-
-    async fn open_gguf(source: Rc<dyn Source>, file: &str) -> Result<Self> {
-        let gguf::Contents { metadata, files } = gguf::read(&*source, file).await?;
-        let mut checkpoint = Self::new(source, Value::Null, file);
-        for (index, (file, tensors)) in files.into_iter().enumerate() {
-            if index == 0 {
-                checkpoint.contents.clone_from(&file);
-            }
-            checkpoint.add_shard(&file, tensors)?;
+        if has_blocks {
+            checkpoint.retype()?;
         }
-        let facts = checkpoint.facts().await?;
-        checkpoint.config = gguf::translate(&checkpoint.contents(), &metadata, &facts)?;
-        checkpoint.metadata = Some(metadata);
         Ok(checkpoint)
     }
 
-    /// What a GGUF file's tensors say of its configuration.
-    async fn facts(&self) -> Result<gguf::Facts> {
-        let has = |name| self.tensors.contains_key(name);
-        let table = self.tensor("model.embed_tokens.weight");
-        let divisors = match self.tensor(gguf::DIVISORS) {
-            Some(tensor) if tensor.columns() > gguf::MOST_DIVISORS || tensor.rows() > 1 => {
-                let what = format!("tensor `{}` has the shape {:?}", tensor.name, tensor.shape);
-                return Err(Error::damaged(tensor.path(), what));
-            }
-            Some(tensor) => Some(tensor.read_all().await?),
-            None => None,
-        };
-        Ok(gguf::Facts {
-            vocabulary: table.map(|table| table.rows()),
-            has_output: has("lm_head.weight"),
-            has_bias: has("model.layers.0.self_attn.q_proj.bias"),
-            has_correction: self
-                .tensors
-                .keys()
-                .any(|name| name.ends_with("e_score_correction_bias")),
-            divisors,
-        })
+    /// Takes tensors of bytes for the blocks that config.json says they hold.
+    fn retype(&mut self) -> Result<()> {
+        for (name, format) in blocks::types(&self.config) {
+            let Some(Entry { shard, location }) = self.tensors.get_mut(name) else {
+                let what = format!("names the type of `{name}`, but there is no such tensor");
+                return Err(Error::damaged(self.path(CONFIG), what));
+            };
+            let path = path(&*self.source, &self.shards[*shard]);
+            blocks::retype(&path, name, location, format)?;
+        }
+        Ok(())
     }
 
     /// What config.json holds, an object.
@@ -160,15 +151,16 @@ impl Checkpoint {
     /// [`Error::Unsupported`] where they make no sense.
     pub async fn text(&self, file: &str) -> Result<Option<String>> {
         match &self.metadata {
-            Some(metadata) => gguf::text(&self.contents(), metadata, file),
-            None => read_text(&*self.source, file, LARGEST_TEXT).await,
+            // The hashes are in a file of their own beside every model.
+            Some(metadata) if file != MANIFEST => gguf::text(&self.contents(), metadata, file),
+            _ => read_text(&*self.source, file, LARGEST_TEXT).await,
         }
     }
 
     /// What messages call `file`, for errors about what is in it.
     pub fn path(&self, file: &str) -> String {
-        let is_inside = self.metadata.is_some() && !self.shards.iter().any(|shard| shard == file);
-        if is_inside {
+        let is_file = file == MANIFEST || self.shards.iter().any(|shard| shard == file);
+        if self.metadata.is_some() && !is_file {
             // What is wrong is in the metadata, though under another name.
             return format!("{} (as {file})", self.contents());
         }
@@ -341,28 +333,6 @@ async fn read_config(source: &dyn Source) -> Result<Value> {
         Ok(config @ Value::Object(_)) => Ok(config),
         Ok(_) => Err(damaged("is not an object".to_owned())),
         Err(error) => Err(damaged(error.to_string())),
-    }
-}
-
-/// The blocks of `quantization_config`; `None` where there is none.
-///
-/// [`Error::Unsupported`] for any method but DeepSeek's FP8.
-fn fp8_block(config: &Fields) -> Result<Option<[usize; 2]>> {
-    let Some(fields) = config.object("quantization_config")? else {
-        return Ok(None);
-    };
-    for (name, only) in [("quant_method", "fp8"), ("fmt", "e4m3")] {
-        let found = fields.str_or(name, only)?;
-        if found != only {
-            return Err(
-                fields.unsupported(name, &format!("is {found:?}; only {only:?} is supported"))
-            );
-        }
-    }
-    match fields.usizes("weight_block_size")?[..] {
-        [] => Ok(Some([128, 128])),
-        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
-        _ => Err(fields.damaged("weight_block_size", "is not two counts above 0")),
     }
 }
 

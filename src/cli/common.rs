@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use clap::builder::FalseyValueParser;
 use tiefsee::engine::{Sampler, Sampling};
 use tiefsee::formats::{self, Format};
-use tiefsee::gpu::{AdapterReport, DeviceOptions};
+use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, cache};
 use tiefsee::llm::open_source;
 use tiefsee::text::StopStrings;
 use tiefsee::{Error, GenerateOptions, Llm, LoadOptions, Result};
@@ -79,6 +79,8 @@ pub(crate) struct ModelArguments {
     pub(crate) ctx: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) quantize: QuantizeArguments,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
     /// Tell about the device and the times
     #[arg(long)]
     pub(crate) verbose: bool,
@@ -112,6 +114,31 @@ impl QuantizeArguments {
     }
 }
 
+/// How the cache stores what attention keeps of a token.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CacheArguments {
+    #[arg(long, help = cache_help(), value_name = "TYPE", env = "TIEFSEE_CACHE_TYPE", hide_env_values = true)]
+    pub(crate) cache_type: Option<String>,
+}
+
+impl CacheArguments {
+    /// The type of that name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the names there are, for any other.
+    pub(crate) fn kind(&self) -> Result<&'static CacheType> {
+        let Some(name) = &self.cache_type else {
+            return Ok(Default::default());
+        };
+        CacheType::named(name).ok_or_else(|| {
+            Error::Usage(format!(
+                "--cache-type {name}: no such type; there is {}",
+                cache_names()
+            ))
+        })
+    }
+}
+
 impl ModelArguments {
     /// The same for the library.
     ///
@@ -123,6 +150,7 @@ impl ModelArguments {
             context: self.ctx.map(NonZeroUsize::get),
             sequences: 1,
             quantize: self.quantize.format()?,
+            cache_type: self.cache.kind()?,
         })
     }
 
@@ -241,6 +269,16 @@ fn format_names() -> String {
         .map(|format| format.name)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+fn cache_names() -> String {
+    let names: Vec<_> = cache::ALL.iter().map(|kind| kind.name).collect();
+    names.join(", ")
+}
+
+fn cache_help() -> String {
+    let names = cache_names();
+    format!("Store what attention keeps of every token as a type: {names} [default: f32]")
 }
 
 fn quantize_help() -> String {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tiefsee::checkpoint::{Checkpoint, Source, StoredTensor};
 use tiefsee::formats;
 use tiefsee::llm::{open_source, weight_bytes};
-use tiefsee::models::architecture;
+use tiefsee::models::{ModelShape, architecture};
 use tiefsee::text::ChatTemplate;
 use tiefsee::{Error, Result};
 
@@ -44,6 +44,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let checkpoint = pollster::block_on(Checkpoint::open(Rc::clone(&source)))?;
     let mut report = pollster::block_on(report(&arguments.model, &*source, &checkpoint))?;
     if arguments.json {
+        if let Some(metadata) = checkpoint.metadata() {
+            let entries = metadata.iter();
+            let entries = entries.map(|(key, value)| (key.clone(), value.brief()));
+            report.insert("metadata".into(), Value::Object(entries.collect()));
+        }
         if arguments.tensors {
             report.insert(
                 "tensors".into(),
@@ -94,12 +99,10 @@ async fn report(
 ) -> Result<Map<String, Value>> {
     let fields = checkpoint.fields()?;
     let count = |field| fields.optional_usize(field).map(Value::from);
-    let shape =
-        match architecture(checkpoint).and_then(|architecture| (architecture.shape)(checkpoint)) {
-            Ok(shape) => Ok(shape),
-            Err(Error::Unsupported { what, .. }) => Err(what),
-            Err(error) => return Err(error),
-        };
+    let (shape, memory) = match support(checkpoint).await? {
+        Ok((shape, memory)) => (Ok(shape), memory),
+        Err(why) => (Err(why), Value::Null),
+    };
     let parameters = Parameters::count(checkpoint)?;
     let mut report = Map::new();
     let mut put = |name: &str, value: Value| report.insert(name.into(), value);
@@ -123,20 +126,11 @@ async fn report(
     put("vocabulary", count("vocab_size")?);
     put("context", count("max_position_embeddings")?);
     put("stored", stored(checkpoint));
-    put(
-        "tokenizer",
-        source.size("tokenizer.json").await?.is_some().into(),
-    );
+    put("tokenizer", has_tokenizer(source, checkpoint).await?.into());
     put("chat_template", template(checkpoint).await?.into());
     put("files", checkpoint.shards().len().into());
     put("bytes", file_bytes(source, checkpoint).await?.into());
-    put(
-        "memory",
-        match &shape {
-            Ok(_) => memory(checkpoint).await?,
-            Err(_) => Value::Null,
-        },
-    );
+    put("memory", memory);
     put(
         "cache_per_token",
         shape
@@ -145,6 +139,24 @@ async fn report(
             .into(),
     );
     Ok(report)
+}
+
+/// The model's sizes and what its weights take, or why it cannot run.
+async fn support(
+    checkpoint: &Checkpoint,
+) -> Result<std::result::Result<(ModelShape, Value), String>> {
+    let shape = architecture(checkpoint).and_then(|found| (found.shape)(checkpoint));
+    let shape = match shape {
+        Ok(shape) => shape,
+        Err(Error::Unsupported { what, .. }) => return Ok(Err(what)),
+        Err(error) => return Err(error),
+    };
+    match memory(checkpoint).await {
+        Ok(memory) => Ok(Ok((shape, memory))),
+        // Whoever looks at such a model wants to see what it has instead.
+        Err(Error::Damaged { what, .. } | Error::Unsupported { what, .. }) => Ok(Err(what)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Numbers that were learnt.
@@ -217,6 +229,13 @@ fn stored(checkpoint: &Checkpoint) -> Value {
         .map(|(name, sums)| (name, object(sums)))
         .collect::<Map<_, _>>()
         .into()
+}
+
+async fn has_tokenizer(source: &dyn Source, checkpoint: &Checkpoint) -> Result<bool> {
+    Ok(match checkpoint.metadata() {
+        Some(metadata) => metadata.contains_key("tokenizer.ggml.tokens"),
+        None => source.size("tokenizer.json").await?.is_some(),
+    })
 }
 
 async fn template(checkpoint: &Checkpoint) -> Result<String> {

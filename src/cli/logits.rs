@@ -13,7 +13,7 @@ use tiefsee::checkpoint::{Checkpoint, NewTensor, safetensors_header};
 use tiefsee::llm::{ScoreOptions, Scores, open_source, score};
 use tiefsee::{Error, Result};
 
-use super::common::{DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
 use super::output;
 use super::progress::LoadReport;
 
@@ -57,6 +57,8 @@ pub(crate) struct Arguments {
     force: bool,
     #[command(flatten)]
     quantize: QuantizeArguments,
+    #[command(flatten)]
+    cache: CacheArguments,
     #[command(flatten)]
     device: DeviceArguments,
 }
@@ -119,6 +121,7 @@ async fn scores(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
     let options = ScoreOptions {
         device: arguments.device.options(),
         quantize: arguments.quantize.format()?,
+        cache_type: arguments.cache.kind()?,
         chunk: if arguments.step {
             Some(1)
         } else {

@@ -17,6 +17,7 @@ mod output;
 mod perplexity;
 mod plan;
 mod progress;
+mod quantize;
 mod run;
 
 use std::ffi::OsString;
@@ -51,6 +52,7 @@ enum Command {
     Logits(logits::Arguments),
     Perplexity(perplexity::Arguments),
     Plan(plan::Arguments),
+    Quantize(quantize::Arguments),
     Manifest(manifest::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
@@ -65,6 +67,7 @@ impl Command {
             Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Perplexity(arguments) => perplexity::run(arguments).map(done),
             Self::Plan(arguments) => plan::run(arguments).map(done),
+            Self::Quantize(arguments) => quantize::run(arguments).map(done),
             Self::Manifest(arguments) => manifest::run(arguments).map(done),
             Self::Bench(arguments) => bench::run(arguments),
             Self::Doctor(arguments) => doctor::run(arguments),

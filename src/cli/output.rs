@@ -89,20 +89,39 @@ pub(crate) async fn write_file_async<T>(
     path: &Path,
     write: impl AsyncFnOnce(&Path) -> Result<T>,
 ) -> Result<T> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}.part", std::process::id()));
-    let part = PathBuf::from(part);
-    let moved = |source| Error::Io {
-        path: path.to_owned(),
-        source,
+    write_files(&[path.to_owned()], async |parts: &[PathBuf]| {
+        write(&parts[0]).await
+    })
+    .await
+}
+
+/// Has `write` make a file beside each of `paths`, and moves them there only when all are complete.
+///
+/// # Errors
+/// As [`write_file`].
+pub(crate) async fn write_files<T>(
+    paths: &[PathBuf],
+    write: impl AsyncFnOnce(&[PathBuf]) -> Result<T>,
+) -> Result<T> {
+    let part = |path: &PathBuf| {
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{}.part", std::process::id()));
+        PathBuf::from(part)
     };
-    let written = write(&part).await;
-    let result = written.and_then(|value| {
-        std::fs::rename(&part, path).map_err(moved)?;
-        Ok(value)
-    });
+    let parts: Vec<_> = paths.iter().map(part).collect();
+    let move_all = || {
+        for (part, path) in parts.iter().zip(paths) {
+            let path = path.clone();
+            std::fs::rename(part, &path).map_err(|source| Error::Io { path, source })?;
+        }
+        Ok(())
+    };
+    let result = write(&parts).await;
+    let result = result.and_then(|value| move_all().map(|()| value));
     if result.is_err() {
-        _ = std::fs::remove_file(&part);
+        for part in &parts {
+            _ = std::fs::remove_file(part);
+        }
     }
     result
 }

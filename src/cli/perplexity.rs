@@ -13,7 +13,7 @@ use tiefsee::llm::{Evaluation, Mean, Perplexity, Reference, ScoreOptions, Window
 use tiefsee::models::Progress;
 use tiefsee::{Error, Result};
 
-use super::common::{DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
 use super::interrupt::Interrupts;
 use super::output;
 use super::progress::LoadReport;
@@ -65,6 +65,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     quantize: QuantizeArguments,
     #[command(flatten)]
+    cache: CacheArguments,
+    #[command(flatten)]
     device: DeviceArguments,
 }
 
@@ -76,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let options = ScoreOptions {
         device: arguments.device.options(),
         quantize: arguments.quantize.format()?,
+        cache_type: arguments.cache.kind()?,
         ..ScoreOptions::default()
     };
     if let Some(file) = &arguments.save_logits {

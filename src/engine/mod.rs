@@ -122,7 +122,8 @@ impl Engine {
     /// # Errors
     /// [`Error::DoesNotFit`] if the device has no room for it.
     pub async fn new(gpu: Rc<Gpu>, model: Box<dyn Model>, limits: Limits) -> Result<Self> {
-        let runner = Runner::new(gpu, model, limits.context, limits.blocks()).await?;
+        let (context, kind) = (limits.context, limits.cache_type);
+        let runner = Runner::new(gpu, model, context, limits.blocks(), kind).await?;
         Ok(Self {
             runner,
             scheduler: Scheduler::new(limits),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::BLOCK;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pass, Pending, Recording, Tensor};
+use crate::gpu::{Cache, CacheType, Gpu, Pass, Pending, Recording, Tensor};
 use crate::layers::{Batch, BatchShape, LayerCache, Span};
 use crate::models::{Model, ModelShape};
 use crate::ops;
@@ -76,19 +76,21 @@ pub struct Runner {
     gpu: Rc<Gpu>,
     model: Box<dyn Model>,
     caches: Vec<LayerCache>,
+    cache_type: &'static CacheType,
     blocks_per_sequence: usize,
     /// Last used last.
     steps: Vec<Step>,
 }
 
 impl Runner {
-    /// Tokens of the largest cache that the device can bind.
-    pub fn largest_cache(gpu: &Gpu, shape: &ModelShape) -> usize {
-        let tokens = gpu.binding_limit / (4 * shape.cache_width as u64);
+    /// Tokens of the largest cache of rows of a `kind` that the device can bind.
+    pub fn largest_cache(gpu: &Gpu, shape: &ModelShape, kind: &CacheType) -> usize {
+        let tokens = gpu.binding_limit / kind.row_bytes(shape.cache_width) as u64;
         usize::try_from(tokens).unwrap_or(usize::MAX) / BLOCK * BLOCK
     }
 
-    /// Reserves the cache: `blocks` blocks in all, and sequences of up to `context` tokens.
+    /// Reserves the cache: `blocks` blocks of rows of a `kind` in all, and sequences of up to
+    /// `context` tokens.
     ///
     /// # Errors
     /// [`Error::DoesNotFit`] if a layer's part exceeds a binding, or the device's memory.
@@ -97,14 +99,15 @@ impl Runner {
         model: Box<dyn Model>,
         context: usize,
         blocks: usize,
+        kind: &'static CacheType,
     ) -> Result<Self> {
         let ModelShape {
             layers,
             cache_width,
             ..
         } = *model.shape();
-        let bytes = (4 * blocks * BLOCK * cache_width) as u64;
-        let fits = Self::largest_cache(&gpu, model.shape());
+        let bytes = (blocks * BLOCK * kind.row_bytes(cache_width)) as u64;
+        let fits = Self::largest_cache(&gpu, model.shape(), kind);
         if blocks * BLOCK > fits {
             return Err(Error::DoesNotFit(format!(
                 "a cache of {} tokens needs {bytes} bytes in each layer, the device allows {}; {fits} tokens fit (--ctx {fits})",
@@ -115,13 +118,14 @@ impl Runner {
         let mut caches = Vec::with_capacity(layers);
         for _ in 0..layers {
             caches.push(LayerCache {
-                rows: Tensor::reserve(&gpu, &[blocks * BLOCK, cache_width]).await?,
+                rows: Cache::reserve(&gpu, kind, blocks * BLOCK, cache_width).await?,
             });
         }
         Ok(Self {
             gpu,
             model,
             caches,
+            cache_type: kind,
             blocks_per_sequence: context.div_ceil(BLOCK),
             steps: Vec::new(),
         })
@@ -130,6 +134,11 @@ impl Runner {
     /// The model's sizes.
     pub fn shape(&self) -> &ModelShape {
         self.model.shape()
+    }
+
+    /// How the rows of its cache are stored.
+    pub fn cache_type(&self) -> &'static CacheType {
+        self.cache_type
     }
 
     /// The device it runs on.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Admission, BLOCK, BlockPool, FinishReason, Request};
 use crate::error::{Error, Result};
+use crate::gpu::CacheType;
 use crate::layers::Span;
 
 /// Finished sequences whose cache is kept for a later prompt that starts alike.
@@ -24,6 +25,8 @@ pub struct Limits {
     pub step_tokens: usize,
     /// Tokens that the cache holds, at least `context`.
     pub cache_tokens: usize,
+    /// How the cache stores them.
+    pub cache_type: &'static CacheType,
 }
 
 impl Limits {

@@ -2,7 +2,7 @@
 
 use super::block::{blocks_of, half_at, joined, numbers, parts, planes_of};
 use super::q4_0::{nibbles_to_blocks, nibbles_to_planes};
-use super::search::{Levels, with_scale};
+use super::search::{Levels, nearest_of, with_scale};
 use super::{Format, Ggml};
 
 const BLOCK: usize = 32;
@@ -67,15 +67,6 @@ impl Levels for Table {
     const STEP: f32 = 16.0;
 
     fn nearest<const N: usize>(values: &[f32; N]) -> [f32; N] {
-        let mut levels = [Self::ENDS[0]; N];
-        // From one to the next where the middle between them is passed: no branch, so that it is vectorised.
-        for pair in TABLE.windows(2) {
-            let [low, high] = [pair[0], pair[1]].map(f32::from);
-            let (middle, step) = ((low + high) / 2.0, high - low);
-            for (level, value) in levels.iter_mut().zip(values) {
-                *level += if *value > middle { step } else { 0.0 };
-            }
-        }
-        levels
+        nearest_of(&TABLE, values)
     }
 }

@@ -36,6 +36,20 @@ impl<const FIRST: i8, const LAST: i8> Levels for Whole<FIRST, LAST> {
     }
 }
 
+/// Of the ascending `levels` the ones nearest to `values`.
+pub(super) fn nearest_of<const N: usize>(levels: &[i8], values: &[f32; N]) -> [f32; N] {
+    let mut nearest = [f32::from(levels[0]); N];
+    // From one to the next where the middle between them is passed: no branch, so that it is vectorised.
+    for pair in levels.windows(2) {
+        let [low, high] = [pair[0], pair[1]].map(f32::from);
+        let (middle, step) = ((low + high) / 2.0, high - low);
+        for (nearest, value) in nearest.iter_mut().zip(values) {
+            *nearest += if *value > middle { step } else { 0.0 };
+        }
+    }
+    nearest
+}
+
 /// The whole number nearest to `value`, which is small.
 pub(super) fn rounded(value: f32) -> f32 {
     // Numbers near 1.5 * 2^23 are whole, so that the addition rounds, and, unlike a call of `round`, that

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::layout::{self, Access};
-use super::{Gpu, Tiers};
+use super::{CacheType, Gpu, Tiers};
 use crate::formats::Format;
 
 /// Names the kernel in `shaders/<name>.wgsl`.
@@ -18,6 +18,7 @@ macro_rules! kernel {
                 $name,
                 ".wgsl"
             )),
+            cache: None,
         }
     };
 }
@@ -40,6 +41,8 @@ pub struct Kernel {
     pub name: &'static str,
     /// Its text.
     pub wgsl: &'static str,
+    /// The type of the cache that it reads or writes, if it does so in any.
+    pub cache: Option<&'static CacheType>,
 }
 
 /// An `override` of a kernel and its value.
@@ -48,6 +51,7 @@ pub(super) type Constant = (&'static str, u32);
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct PipelineKey {
     kernel: &'static str,
+    cache: Option<&'static str>,
     format: Option<&'static str>,
     constants: Vec<Constant>,
 }
@@ -61,13 +65,23 @@ pub(super) struct Pipeline {
 }
 
 impl Kernel {
-    /// The complete WGSL module: directives, library, weight format, kernel.
+    /// The kernel for a cache of a type.
+    #[must_use]
+    pub fn over(self, cache: &'static CacheType) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self
+        }
+    }
+
+    /// The complete WGSL module: directives, library, cache type, weight format, kernel.
     ///
     /// WGSL does not care in which order things are declared, so linking is
     /// concatenation. A kernel calls `weight8`, the format it is linked with defines it.
     pub fn link(&self, format: Option<&Format>, tiers: Tiers) -> String {
         let format = format.map_or("", |format| format.wgsl);
-        let own = [format, self.wgsl].concat();
+        let cache = self.cache.map_or("", |cache| cache.wgsl);
+        let own = [cache, format, self.wgsl].concat();
         let library = LIBRARY
             .iter()
             .filter(|file| file.is_called_in(&own))
@@ -203,6 +217,7 @@ impl Gpu {
     ) -> Rc<Pipeline> {
         let key = PipelineKey {
             kernel: kernel.name,
+            cache: kernel.cache.map(|cache| cache.name),
             format: format.map(|format| format.name),
             constants: constants.to_vec(),
         };

@@ -4,6 +4,7 @@
 //! number of times. Nothing here knows what a model is.
 
 mod adapter;
+pub mod cache;
 mod kernel;
 mod layout;
 mod memory;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 
 pub use adapter::{AdapterReport, DeviceOptions, Tiers};
+pub use cache::{Cache, CacheType};
 pub use kernel::Kernel;
 pub use memory::Memory;
 pub use pass::{Dispatch, Pass};

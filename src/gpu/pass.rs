@@ -88,13 +88,7 @@ impl<'g> Pass<'g> {
             .iter()
             .chain(launch.outputs)
             .map(|tensor| tensor.binding());
-        let uniform = page.map(|(page, offset)| {
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &self.pages[page].0,
-                offset,
-                size: wgpu::BufferSize::new(params.len() as u64),
-            })
-        });
+        let uniform = page.map(|place| self.uniform(place, params.len()));
         let resources: Vec<_> = uniform.into_iter().chain(tensors).collect();
         let expected = &pipeline.bindings;
         assert_eq!(resources.len(), expected.len(), "{name} binds {expected:?}");
@@ -127,6 +121,15 @@ impl<'g> Pass<'g> {
             weight,
             workgroups,
         });
+    }
+
+    /// The binding of `bytes` bytes of parameters at a place.
+    fn uniform(&self, (page, offset): (usize, u64), bytes: usize) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.pages[page].0,
+            offset,
+            size: wgpu::BufferSize::new(bytes as u64),
+        })
     }
 
     /// Where `params` lie: the number of the page and the offset in it.

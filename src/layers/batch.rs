@@ -1,13 +1,13 @@
 //! The tokens of one step, as tensors that the host writes in one upload.
 
 use super::Rotary;
-use crate::gpu::{Gpu, Tensor, Tiers};
+use crate::gpu::{Cache, Gpu, Tensor, Tiers};
 use crate::ops::{Keys, Splits};
 
 /// What one layer's attention keeps of cached tokens.
 pub struct LayerCache {
     /// A row per slot: whatever the attention keeps there.
-    pub rows: Tensor, // [slots, width]
+    pub rows: Cache, // [slots, width]
 }
 
 /// Neighbouring tokens of one sequence that are run in one step.

@@ -76,7 +76,7 @@ impl LatentAttention {
     ) -> Tensor {
         let [tokens, _] = x.dims();
         let [_, pairs, _] = batch.rotations.dims();
-        let [_, width] = cache.rows.dims();
+        let width = cache.rows.width;
         let (heads, latent) = (self.k_up.count, self.k_up.rows);
 
         let (q, kv, offset) = self.query.forward(pass, x);

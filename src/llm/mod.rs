@@ -18,7 +18,7 @@ use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions, Gpu};
+use crate::gpu::{AdapterReport, CacheType, DeviceOptions, Gpu};
 use crate::models::{Loader, Model, ModelShape, Progress, architecture};
 use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
@@ -45,6 +45,8 @@ pub struct LoadOptions {
     pub sequences: usize,
     /// What projections are packed into on loading; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// How the cache stores what attention keeps of a token.
+    pub cache_type: &'static CacheType,
 }
 
 impl Default for LoadOptions {
@@ -54,6 +56,7 @@ impl Default for LoadOptions {
             context: None,
             sequences: 1,
             quantize: None,
+            cache_type: Default::default(),
         }
     }
 }
@@ -303,6 +306,7 @@ fn limits(shape: &ModelShape, options: &LoadOptions) -> Result<Limits> {
         sequences,
         step_tokens: STEP_TOKENS,
         cache_tokens: context.saturating_mul(sequences),
+        cache_type: options.cache_type,
     })
 }
 

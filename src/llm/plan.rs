@@ -9,6 +9,8 @@ use std::rc::Rc;
 use super::{LoadOptions, STEP_TOKENS, limits};
 use crate::checkpoint::Checkpoint;
 use crate::engine::{BLOCK, Limits, Runner, Want};
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, Gpu};
@@ -43,7 +45,7 @@ impl Plan {
     /// Counts what `checkpoint` takes when it is loaded with `options` and has read a long prompt.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`](crate::Error::NoAdapter) without the device, [`Error::DoesNotFit`](crate::Error::DoesNotFit)
+    /// [`Error::NoAdapter`] without the device, [`Error::DoesNotFit`]
     /// for a matrix that it cannot bind, and those of checking the checkpoint.
     pub async fn of(checkpoint: &Checkpoint, options: &LoadOptions) -> Result<Self> {
         let gpu = Gpu::counting(Some(&options.device)).await?;
@@ -53,12 +55,13 @@ impl Plan {
         } = limits(&shape, options)?;
         let model = load(&gpu, checkpoint, options.quantize).await?;
         let loaded = gpu.memory();
-        let bindable = Runner::largest_cache(&gpu, model.shape());
+        let bindable = Runner::largest_cache(&gpu, model.shape(), options.cache_type);
         let longest = bindable / sequences / BLOCK * BLOCK;
         // A cache that is too large for a binding is counted by one that is not: both grow alike.
         let counted = context.min(longest).max(1);
         let blocks = counted.div_ceil(BLOCK) * sequences;
-        let mut runner = Runner::new(Rc::clone(&gpu), model, counted, blocks).await?;
+        let mut runner =
+            Runner::new(Rc::clone(&gpu), model, counted, blocks, options.cache_type).await?;
         let cache = gpu.memory().tensors - loaded.tensors;
         let cache_per_token = cache / (blocks * BLOCK) as u64;
         record(&mut runner, sequences, counted);

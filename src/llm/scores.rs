@@ -7,7 +7,7 @@ use crate::checkpoint::Checkpoint;
 use crate::engine::{BLOCK, Choices, Runner, Want};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{AdapterReport, DeviceOptions};
+use crate::gpu::{AdapterReport, CacheType, DeviceOptions};
 use crate::layers::Span;
 use crate::models::{ModelShape, Progress, architecture};
 use crate::selftest::Proven;
@@ -24,6 +24,8 @@ pub struct ScoreOptions {
     pub device: DeviceOptions,
     /// What projections are packed into on loading; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// How the cache stores what attention keeps of a token.
+    pub cache_type: &'static CacheType,
     /// Tokens that go through the model at a time; 256, or what the device has room for, if `None`.
     pub chunk: Option<usize>,
     /// Whether the tokens' experts are wanted, too.
@@ -68,8 +70,9 @@ impl Scorer {
         let (Proven { gpu, disabled }, model) =
             load_model(checkpoint, &options.device, options.quantize, progress).await?;
         let chunk = chunk(options.chunk, gpu.binding_limit, model.shape().vocabulary)?;
+        let blocks = context.div_ceil(BLOCK);
         Ok(Self {
-            runner: Runner::new(gpu, model, context, context.div_ceil(BLOCK)).await?,
+            runner: Runner::new(gpu, model, context, blocks, options.cache_type).await?,
             disabled,
             context,
             chunk,

@@ -32,7 +32,7 @@ static DEMO_FILES: [(&str, &[u8]); 5] = [
 /// The files of `demo`, of a folder, or of a GGUF model, which is called by its first file.
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::Error::NotFound) if there is no such folder or file.
+/// [`Error::NotFound`](crate::error::Error::NotFound) if there is no such folder or file.
 pub fn open_source(model: &str) -> Result<Rc<dyn Source>> {
     if model == "demo" {
         return Ok(Rc::new(Embedded {

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::formats;
 use crate::gpu::{Tensor, Weight, WeightWriter};
 use crate::layers::{LatentAttention, Linear, MixtureOfExperts, QueryProjection};
+use crate::ops::RoutingRule;
 
 /// The sizes of a checkpoint of either generation.
 pub(super) fn shape(checkpoint: &Checkpoint) -> Result<ModelShape> {
@@ -229,8 +230,7 @@ async fn load_experts(
     hidden: usize,
     scope: &Scope<'_>,
 ) -> Result<MixtureOfExperts> {
-    let (routed, shared) = (experts.n_routed_experts, experts.rule.shared_experts);
-    let width = experts.moe_intermediate_size;
+    let (routed, width) = (experts.n_routed_experts, experts.moe_intermediate_size);
     let gate_scope = scope.enter("gate");
     let gate = gate_scope.tensor("weight", &[routed, hidden])?;
     // The router is not quantised: a small error in its scores changes experts.
@@ -245,56 +245,98 @@ async fn load_experts(
         Tensor::new(loader.gpu, &[routed])
     };
 
-    let (gate_up, down_proj) = expert_rows(experts, hidden, scope)?;
+    let mut rows = expert_rows(experts, hidden, scope)?;
+    let shared = shared_rows(loader, experts, hidden, scope)?;
+    let count = shared.down_proj.len();
+    rows.gate_up.extend(shared.gate_up);
+    rows.down_proj.extend(shared.down_proj);
     Ok(MixtureOfExperts {
         gate,
         bias,
-        rule: experts.rule,
+        rule: RoutingRule {
+            shared_experts: count,
+            ..experts.rule
+        },
         gate_up: loader
-            .stack(routed + shared, gate_up, hidden, loader.quantize)
+            .stack(routed + count, rows.gate_up, hidden, loader.quantize)
             .await?,
         down_proj: loader
-            .stack(routed + shared, down_proj, width, loader.quantize)
+            .stack(routed + count, rows.down_proj, width, loader.quantize)
             .await?,
     })
 }
 
-/// The rows of all experts' gate and up projections, and of their down projections, shared experts last.
-fn expert_rows<'c>(
+/// The rows of experts' gate and up projections, and of their down projections.
+#[derive(Default)]
+struct ExpertRows<'c> {
+    gate_up: Vec<Rows<'c>>,
+    down_proj: Vec<Rows<'c>>,
+}
+
+/// The shared network as experts as wide as the routed ones.
+///
+/// Where its rows are blocks that do not end where such an expert does, as in V2-Lite, each takes as many
+/// whole blocks as fit, so that there are more of them. What an expert then has too many of are any rows:
+/// the columns that they would meet in the down projection are zeros.
+fn shared_rows<'c>(
+    loader: &Loader<'_>,
     experts: &Experts,
     hidden: usize,
     scope: &Scope<'c>,
-) -> Result<(Vec<Rows<'c>>, Vec<Rows<'c>>)> {
-    let (routed, shared) = (experts.n_routed_experts, experts.rule.shared_experts);
+) -> Result<ExpertRows<'c>> {
     let width = experts.moe_intermediate_size;
-    let mut gate_up = Vec::new();
-    let mut down_proj = Vec::new();
-    for expert in 0..routed {
+    let total = experts.rule.shared_experts * width;
+    let mut rows = ExpertRows::default();
+    if total == 0 {
+        return Ok(rows);
+    }
+    let scope = scope.enter("shared_experts");
+    let tensor = |name, shape: [usize; 2]| scope.enter(name).tensor("weight", &shape);
+    let (gate, up) = (
+        tensor("gate_proj", [total, hidden])?,
+        tensor("up_proj", [total, hidden])?,
+    );
+    let down = tensor("down_proj", [hidden, total])?;
+    let block = match down.format() {
+        Some(format) if loader.quantize.is_none() && format.stored.is_none() => format.block,
+        _ => 1,
+    };
+    let step = if block <= width {
+        width / block * block
+    } else {
+        width
+    };
+    for first in (0..total).step_by(step) {
+        let part = first..total.min(first + step);
+        for tensor in [gate, up] {
+            let end = total.min(first + width);
+            rows.gate_up.push(Rows::some(tensor, first..end));
+            if end < first + width {
+                rows.gate_up
+                    .push(Rows::some(tensor, 0..first + width - end));
+            }
+        }
+        rows.down_proj.push(Rows::columns(down, part));
+    }
+    Ok(rows)
+}
+
+/// The rows of all routed experts' gate and up projections, and of their down projections.
+fn expert_rows<'c>(experts: &Experts, hidden: usize, scope: &Scope<'c>) -> Result<ExpertRows<'c>> {
+    let width = experts.moe_intermediate_size;
+    let mut rows = ExpertRows::default();
+    for expert in 0..experts.n_routed_experts {
         let scope = scope.enter("experts").enter(expert);
         for name in ["gate_proj", "up_proj"] {
-            gate_up.push(Rows::all(
+            rows.gate_up.push(Rows::all(
                 scope.enter(name).tensor("weight", &[width, hidden])?,
             ));
         }
-        down_proj.push(Rows::all(
+        rows.down_proj.push(Rows::all(
             scope
                 .enter("down_proj")
                 .tensor("weight", &[hidden, width])?,
         ));
     }
-    for expert in 0..shared {
-        let scope = scope.enter("shared_experts");
-        let part = expert * width..(expert + 1) * width;
-        for name in ["gate_proj", "up_proj"] {
-            let tensor = scope
-                .enter(name)
-                .tensor("weight", &[shared * width, hidden])?;
-            gate_up.push(Rows::some(tensor, part.clone()));
-        }
-        let tensor = scope
-            .enter("down_proj")
-            .tensor("weight", &[hidden, shared * width])?;
-        down_proj.push(Rows::columns(tensor, part));
-    }
-    Ok((gate_up, down_proj))
+    Ok(rows)
 }

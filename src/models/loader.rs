@@ -89,19 +89,30 @@ impl Rows<'_> {
         self.is_whole() || start.is_multiple_of(format.block) && end.is_multiple_of(format.block)
     }
 
-    /// The blocks of the part's columns, out of those of whole rows.
-    fn slice_planes(&self, planes: Vec<Vec<u8>>, format: &Format) -> Vec<Vec<u8>> {
+    /// The blocks of the part's columns, out of those of whole rows, and blocks of zeros up to `width` columns.
+    fn slice_planes(&self, planes: Vec<Vec<u8>>, format: &Format, width: usize) -> Vec<Vec<u8>> {
         if self.is_whole() {
             return planes;
         }
-        let blocks = self.tensor.columns().div_ceil(format.block);
+        let blocks = |columns: usize| columns.div_ceil(format.block);
         let slice = |(plane, bytes): (Vec<u8>, &usize)| {
-            let part =
-                self.columns.start / format.block * bytes..self.columns.end / format.block * bytes;
-            let rows = plane.chunks_exact(blocks * bytes);
-            rows.flat_map(|row| row[part.clone()].to_vec()).collect()
+            let part = blocks(self.columns.start) * bytes..blocks(self.columns.end) * bytes;
+            slices(
+                &plane,
+                blocks(self.tensor.columns()) * bytes,
+                &part,
+                blocks(width) * bytes,
+            )
         };
         planes.into_iter().zip(format.planes).map(slice).collect()
+    }
+
+    /// The part's columns out of whole rows, and zeros up to `width` columns.
+    fn slice_values(&self, values: Vec<f32>, width: usize) -> Vec<f32> {
+        if self.is_whole() {
+            return values;
+        }
+        slices(&values, self.tensor.columns(), &self.columns, width)
     }
 }
 
@@ -219,7 +230,7 @@ impl<'a> Loader<'a> {
             };
             let mut writer = WeightWriter::new(self.gpu, run[0], dims).await?;
             for part in parts {
-                self.copy(&mut writer, part, run[0]).await?;
+                self.copy(&mut writer, part, run[0], columns).await?;
             }
             sections.push(writer.finish());
         }
@@ -231,6 +242,7 @@ impl<'a> Loader<'a> {
         writer: &mut WeightWriter<'_>,
         part: &Rows<'_>,
         format: &Format,
+        columns: usize,
     ) -> Result<()> {
         if writer.skip(part.rows.len()) {
             return Ok(());
@@ -244,16 +256,11 @@ impl<'a> Loader<'a> {
                 / (tensor.rows() * tensor.columns()) as u64;
             if as_stored {
                 let planes = tensor.read_planes(rows).await?;
-                writer
-                    .write_planes(&part.slice_planes(planes, format))
-                    .await?;
+                let planes = part.slice_planes(planes, format, columns);
+                writer.write_planes(&planes).await?;
             } else {
-                let mut values = tensor.read_rows(rows).await?;
-                if !part.is_whole() {
-                    let slice = |row: &[f32]| row[part.columns.clone()].to_vec();
-                    values = values.chunks(tensor.columns()).flat_map(slice).collect();
-                }
-                writer.write(&values).await?;
+                let values = tensor.read_rows(rows).await?;
+                writer.write(&part.slice_values(values, columns)).await?;
             }
             self.advance(share);
         }
@@ -262,12 +269,24 @@ impl<'a> Loader<'a> {
 
     /// Adds `bytes` to what is loaded, and tells.
     pub fn advance(&self, bytes: u64) {
-        self.loaded.set(self.loaded.get() + bytes);
+        let total = self.checkpoint.bytes();
+        // A few rows may be read twice.
+        self.loaded.set(total.min(self.loaded.get() + bytes));
         (self.progress)(Progress {
             loaded: self.loaded.get(),
-            total: self.checkpoint.bytes(),
+            total,
         });
     }
+}
+
+/// `part` of each row of `row` values, filled up to `width`.
+fn slices<T: Copy + Default>(all: &[T], row: usize, part: &Range<usize>, width: usize) -> Vec<T> {
+    let mut slices = Vec::with_capacity(all.len() / row * width);
+    for row in all.chunks_exact(row) {
+        slices.extend_from_slice(&row[part.clone()]);
+        slices.resize(slices.len() + width - part.len(), T::default());
+    }
+    slices
 }
 
 /// The format of each part of matrices of `rows` rows: that of its matrix, which all parts share.

@@ -34,7 +34,7 @@ pub fn grouped_attention(
 ) -> Tensor {
     let [tokens, heads, head_dim] = q.dims();
     let [_, blocks_per_sequence] = keys.blocks.dims();
-    assert_eq!(keys.cache.dims::<2>()[1], 2 * kv_heads * head_dim);
+    assert_eq!(keys.cache.width, 2 * kv_heads * head_dim);
     assert_eq!(keys.positions.dims(), [tokens]);
     assert_eq!(keys.sequences.dims(), [tokens]);
     assert!(
@@ -49,7 +49,7 @@ pub fn grouped_attention(
     let z = pass.tensor(&[tokens, splits.count, heads, head_dim]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {
-        kernel: kernel!("grouped_attention"),
+        kernel: kernel!("grouped_attention").over(keys.cache.kind),
         constants: &[
             ("BLOCK", keys.block as u32),
             ("WORKGROUP_SIZE", lanes(pass.gpu.tiers, head_dim)),
@@ -63,7 +63,13 @@ pub fn grouped_attention(
             split_keys: splits.keys as u32,
             scale,
         },
-        inputs: &[q, keys.cache, keys.positions, keys.sequences, keys.blocks],
+        inputs: &[
+            q,
+            &keys.cache.rows,
+            keys.positions,
+            keys.sequences,
+            keys.blocks,
+        ],
         weight: None,
         outputs: &[&z, &stats],
         workgroups: [

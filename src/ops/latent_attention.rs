@@ -1,7 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::merge_splits;
-use crate::gpu::{Dispatch, Pass, Tensor, Tiers};
+use crate::gpu::{Cache, Dispatch, Pass, Tensor, Tiers};
 use crate::kernel;
 
 #[repr(C)]
@@ -19,7 +19,7 @@ struct Params {
 /// The cached rows that each token attends to: those of its sequence up to its position.
 pub struct Keys<'a> {
     /// One row per slot.
-    pub cache: &'a Tensor, // [slots, width]
+    pub cache: &'a Cache, // [slots, width]
     /// Each token's position in its sequence.
     pub positions: &'a Tensor, // [tokens] of u32
     /// Each token's row of `blocks`.
@@ -57,7 +57,7 @@ pub fn latent_attention(
 ) -> Tensor {
     let [tokens, heads, width] = q.dims();
     let [_, blocks_per_sequence] = keys.blocks.dims();
-    assert_eq!(keys.cache.dims::<2>()[1], width);
+    assert_eq!(keys.cache.width, width);
     assert_eq!(keys.positions.dims(), [tokens]);
     assert_eq!(keys.sequences.dims(), [tokens]);
     assert!(
@@ -67,18 +67,16 @@ pub fn latent_attention(
     // A lane has 96 bytes of workgroup memory, of which every device has 16 KiB.
     assert!((4..=680).contains(&latent), "a latent of {latent} columns");
 
-    let small = fits_a_subgroup(pass.gpu.tiers, latent, width);
-    let unit = if small { 8 } else { 4 };
-    let kernel = if small {
-        kernel!("latent_attention_subgroup")
+    let small = keys.cache.is_plain() && fits_a_subgroup(pass.gpu.tiers, latent, width);
+    let (kernel, unit) = if small {
+        (kernel!("latent_attention_subgroup"), 8)
     } else {
-        kernel!("latent_attention")
+        (kernel!("latent_attention").over(keys.cache.kind), 4)
     };
     let constants = [
         ("BLOCK", keys.block as u32),
         ("WORKGROUP_SIZE", latent as u32 / 4),
     ];
-
     let z = pass.tensor(&[tokens, splits.count, heads, latent]);
     let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {
@@ -93,7 +91,13 @@ pub fn latent_attention(
             split_keys: splits.keys as u32,
             scale,
         },
-        inputs: &[q, keys.cache, keys.positions, keys.sequences, keys.blocks],
+        inputs: &[
+            q,
+            &keys.cache.rows,
+            keys.positions,
+            keys.sequences,
+            keys.blocks,
+        ],
         weight: None,
         outputs: &[&z, &stats],
         workgroups: [heads.div_ceil(4), splits.count, tokens],

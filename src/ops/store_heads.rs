@@ -1,7 +1,8 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Pairing, RopeColumns};
-use crate::gpu::{Dispatch, Pass, Tensor};
+use super::pack_rows::Stored;
+use super::{Pairing, RopeColumns, row_lanes};
+use crate::gpu::{Cache, Dispatch, Pass, Tensor, Tiers};
 use crate::kernel;
 
 #[repr(C)]
@@ -42,6 +43,38 @@ pub struct HeadNorms<'a> {
     pub epsilon: f32,
 }
 
+impl JoinedHeads<'_> {
+    /// The kernel's parameters for rows of `stride` columns, of which `pairs` pairs of a head turn.
+    #[track_caller]
+    fn params(&self, stride: usize, pairs: usize) -> Params {
+        let all = self.heads + 2 * self.kv_heads;
+        assert!(
+            stride.is_multiple_of(all),
+            "{all} heads in {stride} columns"
+        );
+        let head_dim = stride / all;
+        let RopeColumns { offset, pairing } = self.rotary;
+        assert!(
+            offset + 2 * pairs <= head_dim,
+            "{pairs} pairs from {offset} of {head_dim}"
+        );
+        assert!(self.bias.is_none_or(|bias| bias.dims() == [stride]));
+        if let Some(norms) = self.norms {
+            assert_eq!(norms.q_gain.dims(), [head_dim]);
+            assert_eq!(norms.k_gain.dims(), [head_dim]);
+        }
+        Params {
+            heads: self.heads as u32,
+            kv_heads: self.kv_heads as u32,
+            head_dim: head_dim as u32,
+            offset: offset as u32,
+            pairs: pairs as u32,
+            half_split: u32::from(pairing == Pairing::HalfSplit),
+            epsilon: self.norms.map_or(0.0, |norms| norms.epsilon),
+        }
+    }
+}
+
 /// Adds the bias, normalises and rotates queries and keys, and puts keys and values into the cache.
 ///
 /// `x: [tokens, (heads + 2 * kv_heads) * head_dim]`, `rotations: [tokens, pairs, 2]`,
@@ -54,59 +87,34 @@ pub fn store_heads(
     joined: &JoinedHeads,
     rotations: &Tensor,
     slots: &Tensor,
-    cache: &Tensor,
+    cache: &Cache,
 ) -> Tensor {
     let JoinedHeads {
         heads,
         kv_heads,
         bias,
         norms,
-        rotary: RopeColumns { offset, pairing },
+        ..
     } = *joined;
     let [tokens, stride] = x.dims();
-    let all = heads + 2 * kv_heads;
-    assert!(
-        stride.is_multiple_of(all),
-        "{all} heads in {stride} columns"
-    );
-    let head_dim = stride / all;
     let [_, pairs, _] = rotations.dims();
+    let params = joined.params(stride, pairs);
+    let head_dim = params.head_dim as usize;
     assert_eq!(rotations.dims(), [tokens, pairs, 2]);
     assert_eq!(slots.dims(), [tokens]);
-    assert_eq!(cache.dims::<2>()[1], 2 * kv_heads * head_dim);
-    assert!(
-        offset + 2 * pairs <= head_dim,
-        "{pairs} pairs from {offset} of {head_dim}"
-    );
-    assert!(bias.is_none_or(|bias| bias.dims() == [stride]));
-    for gain in norms.iter().flat_map(|norms| [norms.q_gain, norms.k_gain]) {
-        assert_eq!(gain.dims(), [head_dim]);
-    }
+    assert_eq!(cache.width, 2 * kv_heads * head_dim);
 
     let q = pass.tensor(&[tokens, heads, head_dim]);
+    let stored = Stored::new(pass, cache, slots);
     pass.dispatch(Dispatch {
         kernel: kernel!("store_heads"),
         constants: &[
-            (
-                "WORKGROUP_SIZE",
-                if pass.gpu.tiers.software {
-                    super::row_lanes(pass.gpu.tiers)
-                } else {
-                    64
-                },
-            ),
+            ("WORKGROUP_SIZE", lanes(pass.gpu.tiers)),
             ("BIAS", u32::from(bias.is_some())),
             ("NORM", u32::from(norms.is_some())),
+            stored.constant(),
         ],
-        params: Params {
-            heads: heads as u32,
-            kv_heads: kv_heads as u32,
-            head_dim: head_dim as u32,
-            offset: offset as u32,
-            pairs: pairs as u32,
-            half_split: u32::from(pairing == Pairing::HalfSplit),
-            epsilon: norms.map_or(0.0, |norms| norms.epsilon),
-        },
+        params,
         // Something must be bound where nothing is read.
         inputs: &[
             x,
@@ -117,8 +125,14 @@ pub fn store_heads(
             slots,
         ],
         weight: None,
-        outputs: &[&q, cache],
-        workgroups: [all, tokens, 1],
+        outputs: &[&q, stored.output()],
+        workgroups: [heads + 2 * kv_heads, tokens, 1],
     });
+    stored.finish(pass);
     q
+}
+
+/// Lanes for a row as short as a head.
+fn lanes(tiers: Tiers) -> u32 {
+    row_lanes(tiers).min(64)
 }

@@ -1,7 +1,8 @@
 use bytemuck::{Pod, Zeroable};
 
+use super::pack_rows::Stored;
 use super::row_lanes;
-use crate::gpu::{Dispatch, Pass, Tensor};
+use crate::gpu::{Cache, Dispatch, Pass, Tensor};
 use crate::kernel;
 
 #[repr(C)]
@@ -37,13 +38,13 @@ pub fn store_latent(
     gain: (&Tensor, f32),
     rotations: &Tensor,
     slots: &Tensor,
-    cache: &Tensor,
+    cache: &Cache,
 ) {
     let (gain, epsilon) = gain;
     let [tokens, stride] = x.dims();
     let [latent] = gain.dims();
     let [_, pairs, _] = rotations.dims();
-    let [_, width] = cache.dims();
+    let width = cache.width;
     let LatentColumns { offset, rope_start } = columns;
     assert_eq!(rotations.dims(), [tokens, pairs, 2]);
     assert_eq!(slots.dims(), [tokens]);
@@ -53,12 +54,16 @@ pub fn store_latent(
     );
     assert!(
         latent <= rope_start && rope_start + 2 * pairs <= width,
-        "{columns:?} in {cache:?}"
+        "{columns:?} in rows of {width} columns"
     );
 
+    let stored = Stored::new(pass, cache, slots);
     pass.dispatch(Dispatch {
         kernel: kernel!("store_latent"),
-        constants: &[("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers))],
+        constants: &[
+            ("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers)),
+            stored.constant(),
+        ],
         params: Params {
             stride: stride as u32,
             offset: offset as u32,
@@ -70,7 +75,8 @@ pub fn store_latent(
         },
         inputs: &[x, gain, rotations, slots],
         weight: None,
-        outputs: &[cache],
+        outputs: &[stored.output()],
         workgroups: [tokens, 1, 1],
     });
+    stored.finish(pass);
 }

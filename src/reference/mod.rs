@@ -5,11 +5,13 @@
 //! f32, as the kernels do, and on f64. Wrong lengths panic.
 
 mod attention;
+mod cache;
 mod grouped;
 mod rope;
 mod routing;
 
 pub use attention::{HeadShape, LatentShape, latent_attention, naive_attention};
+pub use cache::{StoredRow, stored_row};
 pub use grouped::{GroupedShape, HeadRule, grouped_attention, joined_heads};
 pub use rope::{Yarn, rope_frequencies, rope_halves, rope_interleaved, yarn_magnitude};
 pub use routing::{GroupScore, Route, Routing, Scoring, route};

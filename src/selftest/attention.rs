@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::context::{Context, split_keys, token_positions};
+use super::context::{Context, packed, split_keys, token_positions};
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
-use crate::gpu::{Gpu, Pass, Tensor};
+use crate::gpu::{Cache, CacheType, Gpu, Pass, Tensor, cache};
 use crate::ops::{self, LatentColumns, Pairing, RopeColumns, Splits};
 use crate::reference::{self, LatentShape};
 
@@ -110,7 +110,11 @@ pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
     let x = Tensor::upload(pass.gpu, &[tokens, stride], &values);
     let gain = Tensor::upload(pass.gpu, &[latent], &gains);
     let slots = Tensor::upload(pass.gpu, &[tokens], &places);
-    let cache = Tensor::upload(pass.gpu, &[count, width], &vec![0.5f32; count * width]);
+    let cache = Cache::plain(Tensor::upload(
+        pass.gpu,
+        &[count, width],
+        &vec![0.5f32; count * width],
+    ));
     let columns = LatentColumns { offset, rope_start };
     ops::store_latent(
         pass,
@@ -137,18 +141,28 @@ pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
     Trial {
         bytes,
         operations: (4 * tokens * width) as u64,
-        ..Trial::of(&[], cache, expected)
+        ..Trial::of(&[], cache.rows, expected)
     }
 }
 
 /// The whole context of a token in one workgroup.
 pub(super) fn latent_attention(pass: &mut Pass, sizes: &Sizes) -> Trial {
-    attend(pass, sizes, 1)
+    attend(pass, sizes, &cache::F32, 1)
 }
 
 /// A context shared by several workgroups, and their parts merged.
 pub(super) fn latent_attention_in_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {
-    attend(pass, sizes, sizes.splits)
+    attend(pass, sizes, &cache::F32, sizes.splits)
+}
+
+/// The same over a cache of half precision.
+pub(super) fn latent_attention_over_f16(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, sizes, &cache::F16, sizes.splits)
+}
+
+/// The same over a cache of bytes.
+pub(super) fn latent_attention_over_q8_0(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, sizes, &cache::Q8_0, sizes.splits)
 }
 
 /// Rows so short that some devices have a kernel for them.
@@ -160,11 +174,12 @@ pub(super) fn latent_attention_of_short_rows(pass: &mut Pass, sizes: &Sizes) -> 
             pairs: 4,
             ..*sizes
         },
+        &cache::F32,
         sizes.splits,
     )
 }
 
-fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
+fn attend(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, count: usize) -> Trial {
     let Sizes { heads, latent, .. } = *sizes;
     let shape = LatentShape {
         heads,
@@ -172,7 +187,7 @@ fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
         rope: (2 * sizes.pairs).next_multiple_of(4),
     };
     let width = latent + shape.rope;
-    let context = Context::new(pass.gpu, sizes, [width, width]);
+    let context = Context::new(pass.gpu, sizes, kind, [width, width]);
     let splits = Splits {
         count,
         keys: split_keys(sizes),
@@ -188,9 +203,10 @@ fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
     let expected = context.expect(|q, cache, visible, scale| {
         reference::latent_attention(q, cache, visible, shape, scale)
     });
-    let bytes = context.q.bytes() + y.bytes() + (4 * context.count * width) as u64;
+    let bytes = context.q.bytes() + y.bytes() + (context.count * kind.row_bytes(width)) as u64;
     let operations = (2 * context.count * heads * (latent + width)) as u64;
     Trial {
+        format: packed(kind),
         tolerance: EXPONENTIAL,
         bytes,
         operations,

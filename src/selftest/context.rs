@@ -1,8 +1,9 @@
 //! What attention attends to.
 
-use super::trial::{Sizes, noise};
-use crate::gpu::{Gpu, Tensor};
-use crate::ops::Keys;
+use super::trial::{Expected, Sizes, Trial, noise};
+use crate::gpu::{Cache, CacheType, Gpu, Pass, Tensor, cache};
+use crate::ops::{self, Keys};
+use crate::reference::stored_row;
 
 /// Slots of a cache block.
 const BLOCK: usize = 32;
@@ -13,7 +14,7 @@ const POISON: f32 = 1e30;
 /// the middle, or the last.
 pub(super) struct Context {
     pub q: Tensor,     // [tokens, heads, query]
-    cache: Tensor,     // [slots, width]
+    cache: Cache,      // [slots, width]
     positions: Tensor, // [tokens] of u32
     sequences: Tensor, // [tokens] of u32
     blocks: Tensor,    // [sequences, blocks_per_sequence] of u32
@@ -39,7 +40,12 @@ pub(super) fn split_keys(sizes: &Sizes) -> usize {
 
 impl Context {
     /// `query` columns of a head's query, `width` of a row of the cache.
-    pub(super) fn new(gpu: &Gpu, sizes: &Sizes, [query, width]: [usize; 2]) -> Self {
+    pub(super) fn new(
+        gpu: &Gpu,
+        sizes: &Sizes,
+        kind: &'static CacheType,
+        [query, width]: [usize; 2],
+    ) -> Self {
         let Sizes {
             few: tokens,
             heads,
@@ -55,6 +61,8 @@ impl Context {
         };
         let positions = token_positions(sizes);
         let mut cache = vec![POISON; count * BLOCK * width];
+        let row_words = kind.row_words(width);
+        let mut words = vec![POISON.to_bits(); count * BLOCK * row_words];
         let mut visible = Vec::new();
         for (sequence, &position) in positions.iter().enumerate() {
             let rows: Vec<usize> = (0..=position)
@@ -62,7 +70,9 @@ impl Context {
                 .collect();
             let values = noise(rows.len() * width, 43 + sequence as u64);
             for (row, values) in rows.iter().zip(values.chunks(width)) {
-                cache[row * width..][..width].copy_from_slice(values);
+                let stored = stored_row(kind.name, values);
+                cache[row * width..][..width].copy_from_slice(&stored.values);
+                words[row * row_words..][..row_words].copy_from_slice(&stored.words);
             }
             visible.push(rows);
         }
@@ -75,7 +85,11 @@ impl Context {
         };
         Self {
             q: Tensor::upload(gpu, &[tokens, heads, query], &q),
-            cache: Tensor::upload(gpu, &[count * BLOCK, width], &cache),
+            cache: Cache {
+                rows: Tensor::upload(gpu, &[count * BLOCK, row_words], &words),
+                width,
+                kind,
+            },
             positions: Tensor::upload(gpu, &[tokens], &to_u32(positions)),
             sequences: Tensor::upload(gpu, &[tokens], &to_u32((0..tokens).collect())),
             blocks: Tensor::upload(gpu, &[tokens, per_sequence], &blocks),
@@ -104,5 +118,87 @@ impl Context {
     ) -> Vec<f32> {
         let [q, cache] = &self.values;
         attend(q, cache, &self.visible, f64::from(self.scale))
+    }
+}
+
+/// The name of a cache's type, where kernels do not read numbers as they are.
+pub(super) fn packed(kind: &CacheType) -> Option<&'static str> {
+    (*kind != cache::F32).then_some(kind.name)
+}
+
+/// Rows to half precision: the largest and the smallest, ties, and what rounds to zero.
+pub(super) fn pack_rows_to_f16(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    let exponents = noise(sizes.many * width(sizes), 61);
+    let fractions = noise(sizes.many * width(sizes), 62);
+    let mut x: Vec<f32> = exponents
+        .iter()
+        .zip(fractions)
+        .map(|(exponent, fraction)| fraction * (20.0 * exponent).exp2())
+        .collect();
+    let edges = [
+        1e9,
+        -65_519.0,
+        65_520.0,
+        1.000_488_3,
+        1.001_464_8,
+        3e-8,
+        -2.9e-8,
+        0.0,
+    ];
+    x[..edges.len()].copy_from_slice(&edges);
+    pack_rows(pass, sizes, &cache::F16, &x)
+}
+
+/// Rows to bytes. No number is half a step from another, which devices may round either way.
+pub(super) fn pack_rows_to_q8_0(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    let steps = noise(sizes.many * width(sizes), 63);
+    let off = noise(sizes.many * width(sizes), 64);
+    let mut x: Vec<f32> = steps
+        .iter()
+        .zip(off)
+        .map(|(step, off)| (step * 126.0).round() + 0.3 * off)
+        .collect();
+    for (row, x) in x.chunks_mut(width(sizes)).enumerate() {
+        for (block, x) in x.chunks_mut(32).enumerate() {
+            x[(row + block) % x.len()] = if row % 2 == 0 { 127.0 } else { -127.0 };
+            let factor = [1.0, 0.37, 0.0, 1e-4][(row + block) % 4];
+            for value in x {
+                *value *= factor;
+            }
+        }
+    }
+    pack_rows(pass, sizes, &cache::Q8_0, &x)
+}
+
+/// Not whole blocks of 32, if that is allowed.
+fn width(sizes: &Sizes) -> usize {
+    sizes.latent + (2 * sizes.pairs).next_multiple_of(4)
+}
+
+fn pack_rows(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, x: &[f32]) -> Trial {
+    let (tokens, width) = (sizes.many, width(sizes));
+    let count = tokens + 3;
+    let row_words = kind.row_words(width);
+    let places: Vec<u32> = (0..tokens)
+        .map(|token| (count - 1 - token) as u32)
+        .collect();
+    let mut expected = vec![7; count * row_words];
+    let cache = Cache {
+        rows: Tensor::upload(pass.gpu, &[count, row_words], &expected),
+        width,
+        kind,
+    };
+    for (row, &place) in x.chunks(width).zip(&places) {
+        let stored = stored_row(kind.name, row);
+        expected[place as usize * row_words..][..row_words].copy_from_slice(&stored.words);
+    }
+    let x = Tensor::upload(pass.gpu, &[tokens, width], x);
+    let slots = Tensor::upload(pass.gpu, &[tokens], &places);
+    ops::pack_rows(pass, &x, &slots, &cache);
+    Trial {
+        format: packed(kind),
+        bytes: x.bytes() + (4 * tokens * row_words) as u64,
+        results: vec![(cache.rows, Expected::Integers(expected))],
+        ..Trial::of(&[], x, Vec::new())
     }
 }

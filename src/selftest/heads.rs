@@ -1,9 +1,9 @@
 //! Joined projections, and attention in which groups of heads share keys and values.
 
 use super::attention::rotations;
-use super::context::{Context, split_keys};
+use super::context::{Context, packed, split_keys};
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
-use crate::gpu::{Pass, Tensor};
+use crate::gpu::{Cache, CacheType, Pass, Tensor, cache};
 use crate::ops::{self, HeadNorms, JoinedHeads, Pairing, RopeColumns, Splits};
 use crate::reference::{self, GroupedShape, HeadRule};
 
@@ -76,14 +76,14 @@ fn store(pass: &mut Pass, sizes: &Sizes, all: bool, pairing: Pairing) -> Trial {
     let x = Tensor::upload(pass.gpu, &[tokens, width], &x);
     let slots = Tensor::upload(pass.gpu, &[tokens], &places);
     let before = vec![0.5f32; count * shape.row()];
-    let cache = Tensor::upload(pass.gpu, &[count, shape.row()], &before);
+    let cache = Cache::plain(Tensor::upload(pass.gpu, &[count, shape.row()], &before));
     let q = ops::store_heads(pass, &x, &joined, &rotations, &slots, &cache);
     Trial {
         bytes: 2 * x.bytes() + rotations.bytes(),
         operations: (4 * tokens * width) as u64,
         results: vec![
             (q, Expected::Floats(expected_q)),
-            (cache, Expected::Floats(expected)),
+            (cache.rows, Expected::Floats(expected)),
         ],
         ..Trial::of(&[], x, Vec::new())
     }
@@ -91,17 +91,27 @@ fn store(pass: &mut Pass, sizes: &Sizes, all: bool, pairing: Pairing) -> Trial {
 
 /// The whole context of a token in one workgroup.
 pub(super) fn grouped_attention(pass: &mut Pass, sizes: &Sizes) -> Trial {
-    attend(pass, sizes, 1)
+    attend(pass, sizes, &cache::F32, 1)
 }
 
 /// A context shared by several workgroups, and their parts merged.
 pub(super) fn grouped_attention_in_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {
-    attend(pass, sizes, sizes.splits)
+    attend(pass, sizes, &cache::F32, sizes.splits)
 }
 
-fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
+/// The same over a cache of half precision.
+pub(super) fn grouped_attention_over_f16(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, sizes, &cache::F16, sizes.splits)
+}
+
+/// The same over a cache of bytes.
+pub(super) fn grouped_attention_over_q8_0(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, sizes, &cache::Q8_0, sizes.splits)
+}
+
+fn attend(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, count: usize) -> Trial {
     let shape = shape(sizes);
-    let context = Context::new(pass.gpu, sizes, [shape.head_dim, shape.row()]);
+    let context = Context::new(pass.gpu, sizes, kind, [shape.head_dim, shape.row()]);
     let splits = Splits {
         count,
         keys: split_keys(sizes),
@@ -111,9 +121,10 @@ fn attend(pass: &mut Pass, sizes: &Sizes, count: usize) -> Trial {
     let expected = context.expect(|q, cache, visible, scale| {
         reference::grouped_attention(q, cache, visible, shape, scale)
     });
-    let bytes = q.bytes() + y.bytes() + (4 * context.count * shape.row()) as u64;
+    let bytes = q.bytes() + y.bytes() + (context.count * kind.row_bytes(shape.row())) as u64;
     let operations = (4 * context.count * shape.heads * shape.head_dim) as u64;
     Trial {
+        format: packed(kind),
         tolerance: EXPONENTIAL,
         bytes,
         operations,

@@ -31,7 +31,8 @@ use weights::Weights;
 pub struct Check {
     /// The kernel.
     pub kernel: &'static str,
-    /// The format of the weight that it read, if it read one.
+    /// The format of the weight that it read, if it read one, or the type of the cache that it
+    /// read or wrote, if not f32.
     pub format: Option<&'static str>,
     /// The worst deviation, relative to the largest expected value; infinite for what is no
     /// number or a wrong index, and if the kernel did not run.
@@ -60,7 +61,7 @@ pub struct Timing {
 type Plain = fn(&mut Pass, &Sizes) -> Trial;
 type Weighted = fn(&mut Pass, &Sizes, &Weights) -> Trial;
 
-const PLAIN: [Plain; 22] = [
+const PLAIN: [Plain; 28] = [
     lanes::part_of_subgroup,
     lanes::subgroup,
     lanes::workgroup,
@@ -78,11 +79,17 @@ const PLAIN: [Plain; 22] = [
     attention::latent_attention,
     attention::latent_attention_in_splits,
     attention::latent_attention_of_short_rows,
+    attention::latent_attention_over_f16,
+    attention::latent_attention_over_q8_0,
     attention::merge_splits,
     heads::store_heads,
     heads::store_heads_with_all,
     heads::grouped_attention,
     heads::grouped_attention_in_splits,
+    heads::grouped_attention_over_f16,
+    heads::grouped_attention_over_q8_0,
+    context::pack_rows_to_f16,
+    context::pack_rows_to_q8_0,
 ];
 
 const ROUTING: [Plain; 3] = [

@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::*;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::DeviceOptions;
+use crate::gpu::{CacheType, DeviceOptions};
 use crate::llm::{Llm, LoadOptions, ScoreOptions, Update, score};
 use crate::models::Progress;
 use crate::openai::{ChatRequest, CompletionRequest, Reply, ReplyKind, Settings};
@@ -63,6 +63,7 @@ fn start() {
 struct Options {
     context: Option<usize>,
     quantize: Option<String>,
+    cache_type: Option<String>,
     #[serde(rename = "noF16")]
     no_f16: bool,
 }
@@ -85,6 +86,16 @@ impl Options {
             Format::named(name).ok_or_else(unknown)
         };
         self.quantize.as_deref().map(named).transpose()
+    }
+
+    fn cache_type(&self) -> Result<&'static CacheType> {
+        let named = |name: &str| {
+            let unknown = || Error::Usage(format!("cacheType: there is no type {name:?}"));
+            CacheType::named(name).ok_or_else(unknown)
+        };
+        self.cache_type
+            .as_deref()
+            .map_or(Ok(Default::default()), named)
     }
 }
 
@@ -126,6 +137,7 @@ impl Model {
             context: options.context,
             sequences: 1,
             quantize: options.format()?,
+            cache_type: options.cache_type()?,
         };
         let mut llm = Llm::load_from(Rc::new(files), load, &uploads(&progress)).await?;
         tell(&progress, "compile", 0, 1);
@@ -299,6 +311,7 @@ pub async fn logits(
     let how = ScoreOptions {
         device: options.device(),
         quantize: options.format()?,
+        cache_type: options.cache_type()?,
         ..ScoreOptions::default()
     };
     let scores = score(&checkpoint, &tokens, &how, &uploads(&progress)).await?;

@@ -182,7 +182,13 @@ fn llama3_and_divisors() {
         rope(&divisors(json!([1, 8.0]))).unwrap().scaling,
         Some(RopeScaling::Divisors(vec![1.0, 8.0]))
     );
-    for wrong in [json!([0]), json!([-1.0]), json!("1"), json!(["1"]), json!(null)] {
+    for wrong in [
+        json!([0]),
+        json!([-1.0]),
+        json!("1"),
+        json!(["1"]),
+        json!(null),
+    ] {
         assert_fails(rope(&divisors(wrong)), 4, &["divisors"]);
     }
 }
@@ -256,8 +262,8 @@ fn other_scalings_are_unsupported() {
             "linear",
         ),
         (
-            json!({"rope_scaling": {"rope_type": "llama3", "factor": 4}}),
-            "llama3",
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 4}}),
+            "longrope",
         ),
         (
             json!({"rope_parameters": {"main": {"rope_theta": 1e4}}}),

@@ -101,86 +101,101 @@ fn experts_are_tensors_of_their_own() {
     assert_eq!(checkpoint.tensor(names[5]).unwrap().shape, [2, 3, 4]);
 }
 
+/// Architectures, names of Hugging Face and names of GGUF files, the latter empty where there is none.
+const NAMES: [(&str, &str, &str, Option<usize>); 16] = [
+    (
+        "llama",
+        "model.embed_tokens.weight",
+        "token_embd.weight",
+        None,
+    ),
+    ("llama", "lm_head.weight", "output.weight", None),
+    (
+        "qwen2",
+        "model.layers.12.self_attn.q_proj.bias",
+        "blk.12.attn_q.bias",
+        None,
+    ),
+    (
+        "qwen3",
+        "model.layers.0.self_attn.k_norm.weight",
+        "blk.0.attn_k_norm.weight",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.post_attention_layernorm.weight",
+        "blk.3.ffn_norm.weight",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.self_attn.kv_a_proj_with_mqa.weight",
+        "blk.3.attn_kv_a_mqa.weight",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.self_attn.v_b_proj.weight",
+        "blk.3.attn_v_b.weight",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.mlp.gate.weight",
+        "blk.3.ffn_gate_inp.weight",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.mlp.gate.e_score_correction_bias",
+        "blk.3.exp_probs_b.bias",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.mlp.shared_experts.up_proj.weight",
+        "blk.3.ffn_up_shexp.weight",
+        None,
+    ),
+    (
+        "deepseek2",
+        "model.layers.3.mlp.experts.255.down_proj.weight",
+        "blk.3.ffn_down_exps.weight",
+        Some(255),
+    ),
+    (
+        "llama",
+        "model.layers.3.mlp.experts.255.down_proj.weight",
+        "",
+        None,
+    ),
+    ("deepseek2", "model.layers.03.mlp.gate.weight", "", None),
+    (
+        "deepseek2",
+        "model.layers.3.mlp.gate.weight_scale_inv",
+        "",
+        None,
+    ),
+    ("deepseek2", "model.layers.3.eh_proj.weight", "", None),
+    ("deepseek2", "", "", None),
+];
+
 #[test]
 fn names_go_both_ways() {
-    let whole = |name: &str| Some((name.to_owned(), None));
-    let expert = |name: &str, expert| Some((name.to_owned(), Some(expert)));
-    for (architecture, hf, gguf) in [
-        (
-            "llama",
-            "model.embed_tokens.weight",
-            whole("token_embd.weight"),
-        ),
-        ("llama", "lm_head.weight", whole("output.weight")),
-        (
-            "qwen2",
-            "model.layers.12.self_attn.q_proj.bias",
-            whole("blk.12.attn_q.bias"),
-        ),
-        (
-            "qwen3",
-            "model.layers.0.self_attn.k_norm.weight",
-            whole("blk.0.attn_k_norm.weight"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.post_attention_layernorm.weight",
-            whole("blk.3.ffn_norm.weight"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.self_attn.kv_a_proj_with_mqa.weight",
-            whole("blk.3.attn_kv_a_mqa.weight"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.self_attn.v_b_proj.weight",
-            whole("blk.3.attn_v_b.weight"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.mlp.gate.weight",
-            whole("blk.3.ffn_gate_inp.weight"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.mlp.gate.e_score_correction_bias",
-            whole("blk.3.exp_probs_b.bias"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.mlp.shared_experts.up_proj.weight",
-            whole("blk.3.ffn_up_shexp.weight"),
-        ),
-        (
-            "deepseek2",
-            "model.layers.3.mlp.experts.255.down_proj.weight",
-            expert("blk.3.ffn_down_exps.weight", 255),
-        ),
-        (
-            "llama",
-            "model.layers.3.mlp.experts.255.down_proj.weight",
-            None,
-        ),
-        ("deepseek2", "model.layers.03.mlp.gate.weight", None),
-        (
-            "deepseek2",
-            "model.layers.3.mlp.gate.weight_scale_inv",
-            None,
-        ),
-        ("deepseek2", "model.layers.3.eh_proj.weight", None),
-        ("deepseek2", "", None),
-    ] {
-        let gguf = gguf.map(|(name, expert)| GgufName { name, expert });
-        assert_eq!(gguf_name(architecture, hf), gguf, "{hf}");
-        let Some(GgufName { name, expert }) = gguf else {
+    for (architecture, hf, gguf, expert) in NAMES {
+        let name = gguf.to_owned();
+        let expected = (!gguf.is_empty()).then_some(GgufName { name, expert });
+        assert_eq!(gguf_name(architecture, hf), expected, "{hf}");
+        if expected.is_none() {
             continue;
-        };
+        }
         // As a tensor of that name, it is called by the first name again.
         let shape: &[u64] = if expert.is_some() { &[256, 1, 1] } else { &[1] };
-        let file = Gguf::new(architecture).floats(&name, shape, &[1.0; 256][..shape[0] as usize]);
+        let values = &[1.0; 256][..shape[0] as usize];
+        let file = Gguf::new(architecture).floats(gguf, shape, values);
         let checkpoint = Files::gguf(file.bytes()).open().unwrap();
-        assert!(checkpoint.tensor(hf).is_some(), "{name}");
+        assert!(checkpoint.tensor(hf).is_some(), "{gguf}");
     }
     assert_eq!(gguf_architecture("deepseek_v2"), Some("deepseek2"));
     assert_eq!(gguf_architecture("qwen3"), Some("qwen3"));

@@ -6,6 +6,7 @@ mod inspect;
 mod logits;
 mod perplexity;
 mod plan;
+mod quantize;
 mod run;
 
 use std::io::Write;

@@ -30,6 +30,16 @@ struct Tensor {
     bytes: Vec<u8>,
 }
 
+/// What a file says of a tensor.
+pub(crate) struct Info {
+    pub(crate) name: String,
+    /// The fastest first.
+    pub(crate) dims: Vec<u64>,
+    pub(crate) kind: u32,
+    /// Bytes of its data.
+    pub(crate) size: usize,
+}
+
 impl Gguf {
     /// A file of an architecture, without tensors.
     pub(crate) fn new(architecture: &str) -> Self {
@@ -104,22 +114,35 @@ impl Gguf {
 
     /// The file.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut infos = Vec::new();
-        let mut data: Vec<u8> = Vec::new();
+        let info = |tensor: &Tensor| Info {
+            name: tensor.name.clone(),
+            dims: tensor.dims.clone(),
+            kind: tensor.kind,
+            size: tensor.bytes.len(),
+        };
+        let infos: Vec<Info> = self.tensors.iter().map(info).collect();
+        let mut file = self.head_of(&infos);
         for tensor in &self.tensors {
-            data.resize(data.len().next_multiple_of(self.alignment), 0);
-            infos.extend(text_bytes(&tensor.name));
-            infos.extend((tensor.dims.len() as u32).to_le_bytes());
-            infos.extend(tensor.dims.iter().flat_map(|dim| dim.to_le_bytes()));
-            infos.extend(tensor.kind.to_le_bytes());
-            infos.extend((data.len() as u64).to_le_bytes());
-            data.extend(&tensor.bytes);
+            file.resize(file.len().next_multiple_of(self.alignment), 0);
+            file.extend(&tensor.bytes);
         }
-        let mut file = self.head(self.tensors.len() as u64, self.key_count);
-        file.extend(infos);
-        file.resize(file.len().next_multiple_of(self.alignment), 0);
-        file.extend(data);
         file
+    }
+
+    /// All that stands before the data of tensors that follow each other.
+    pub(crate) fn head_of(&self, infos: &[Info]) -> Vec<u8> {
+        let mut head = self.head(infos.len() as u64, self.key_count);
+        let mut offset = 0;
+        for info in infos {
+            head.extend(text_bytes(&info.name));
+            head.extend((info.dims.len() as u32).to_le_bytes());
+            head.extend(info.dims.iter().flat_map(|dim| dim.to_le_bytes()));
+            head.extend(info.kind.to_le_bytes());
+            head.extend((offset as u64).to_le_bytes());
+            offset += info.size.next_multiple_of(self.alignment);
+        }
+        head.resize(head.len().next_multiple_of(self.alignment), 0);
+        head
     }
 
     /// The beginning of a file with any counts, and the metadata.

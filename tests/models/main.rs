@@ -1,6 +1,7 @@
 //! Whole models against what transformers computed: the same scores, experts and tokens, however the
 //! prompt is cut into steps.
 
+mod caches;
 #[path = "../common/mod.rs"]
 mod common;
 mod gguf;
@@ -16,6 +17,7 @@ use reference::model::{Attention, ReferenceModel};
 use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{BLOCK, Choices, Runner, StepOutput, Want};
 use tiefsee::formats::Format;
+use tiefsee::gpu::{CacheType, cache};
 use tiefsee::layers::Span;
 use tiefsee::llm::open_source;
 use tiefsee::models::{Loader, architecture};
@@ -42,6 +44,17 @@ fn runner_with(
     quantize: Option<&'static Format>,
     binding_limit: Option<u64>,
 ) -> Runner {
+    runner_over(folder, blocks, quantize, binding_limit, &cache::F32)
+}
+
+/// The same with a cache of a type.
+fn runner_over(
+    folder: &Path,
+    blocks: usize,
+    quantize: Option<&'static Format>,
+    binding_limit: Option<u64>,
+    kind: &'static CacheType,
+) -> Runner {
     let mut gpu = common::open();
     if let Some(bytes) = binding_limit {
         Rc::get_mut(&mut gpu).expect("the only owner").binding_limit = bytes;
@@ -54,7 +67,7 @@ fn runner_with(
             .expect("a known architecture")
             .load;
         let model = load(&loader).await.expect("a model");
-        Runner::new(Rc::clone(&gpu), model, blocks * BLOCK, blocks)
+        Runner::new(Rc::clone(&gpu), model, blocks * BLOCK, blocks, kind)
             .await
             .expect("room for the cache")
     })

@@ -1,10 +1,10 @@
 //! Attention over a cache whose blocks lie anywhere, whole and in splits.
 
-use tiefsee::gpu::{Gpu, Tensor};
+use tiefsee::gpu::{CacheType, Gpu, Tensor};
 use tiefsee::ops::{self, Splits};
 
 use crate::common::{assert_near, layouts, noise, open, run_f32};
-use crate::context::{Context, POISON, Rows, Scores, WHOLE};
+use crate::context::{Context, POISON, Rows, Scores, WHOLE, kinds};
 use crate::reference::{self, LatentShape};
 use crate::{EXPONENTIAL, ROUNDING};
 
@@ -116,6 +116,19 @@ fn check_latent_attention(
     splits: Splits,
     scores: Scores,
 ) {
+    for kind in kinds(scores) {
+        check_latent_attention_over(gpu, kind, shape, lengths, splits, scores);
+    }
+}
+
+fn check_latent_attention_over(
+    gpu: &Gpu,
+    kind: &'static CacheType,
+    shape: LatentShape,
+    lengths: &[usize],
+    splits: Splits,
+    scores: Scores,
+) {
     let LatentShape {
         heads,
         latent,
@@ -126,7 +139,7 @@ fn check_latent_attention(
         query: latent + rope,
         width: latent + rope,
     };
-    let context = Context::new(rows, lengths, scores);
+    let context = Context::new(rows, kind, lengths, scores);
     let scale = context.scale;
     let actual = context.run(gpu, |pass, q, keys| {
         ops::latent_attention(pass, q, keys, latent, splits, scale)
@@ -135,7 +148,10 @@ fn check_latent_attention(
         q, cache, visible, ..
     } = &context;
     let expected = reference::latent_attention(q, cache, visible, shape, f64::from(scale));
-    let what = format!("{shape:?} over {lengths:?} in {splits:?}, {scores:?}");
+    let what = format!(
+        "{shape:?} over {lengths:?} of {} in {splits:?}, {scores:?}",
+        kind.name
+    );
     assert_near(&actual, &expected, EXPONENTIAL, &what);
 }
 

@@ -1,9 +1,10 @@
 //! Sequences in a cache whose blocks lie anywhere, and tokens that attend to them.
 
-use tiefsee::gpu::{Gpu, Pass, Tensor};
+use tiefsee::gpu::{Cache, CacheType, Gpu, Pass, Tensor, cache};
 use tiefsee::ops::{Keys, Splits};
 
 use crate::common::{noise, run_f32, shuffled};
+use crate::reference::stored_row;
 
 pub(crate) const BLOCK: usize = 16;
 pub(crate) const WHOLE: Splits = Splits {
@@ -24,6 +25,12 @@ pub(crate) enum Scores {
     Huge,
 }
 
+/// The types of cache for such scores: steps of bytes are no exact numbers.
+pub(crate) fn kinds(scores: Scores) -> Vec<&'static CacheType> {
+    let exact = |kind: &&&CacheType| kind.name != "q8_0" || !matches!(scores, Scores::Huge);
+    cache::ALL.iter().filter(exact).copied().collect()
+}
+
 /// Sizes of queries and of the cache's rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
@@ -39,6 +46,8 @@ pub(crate) struct Context {
     pub rows: Rows,
     pub q: Vec<f32>,
     pub cache: Vec<f32>,
+    pub kind: &'static CacheType,
+    words: Vec<u32>,
     pub positions: Vec<u32>,
     pub sequences: Vec<u32>,
     pub blocks: Vec<u32>,
@@ -48,8 +57,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The first, the middle and the last token of sequences of the given `lengths`.
-    pub(crate) fn new(rows: Rows, lengths: &[usize], scores: Scores) -> Self {
+    /// The first, the middle and the last token of sequences of the given `lengths`. Rows that
+    /// somebody may read hold what a cache of a `kind` makes of them.
+    pub(crate) fn new(
+        rows: Rows,
+        kind: &'static CacheType,
+        lengths: &[usize],
+        scores: Scores,
+    ) -> Self {
         let Rows {
             heads,
             query,
@@ -59,6 +74,8 @@ impl Context {
         let count = blocks_per_sequence * lengths.len();
         let blocks = shuffled(count, 40);
         let mut cache = vec![POISON; count * BLOCK * width];
+        let row_words = kind.row_words(width);
+        let mut words = vec![u32::MAX; count * BLOCK * row_words];
         let (mut positions, mut sequences, mut visible) = (vec![], vec![], vec![]);
         for (sequence, &length) in lengths.iter().enumerate() {
             let slot = |key: usize| {
@@ -68,10 +85,9 @@ impl Context {
             let keys = noise(length * width, 41 + sequence as u64);
             for (key, row) in keys.chunks(width).enumerate() {
                 let eighths = row.iter().map(|value| (value * 8.0).round() / 8.0);
-                cache[slot(key) * width..]
-                    .iter_mut()
-                    .zip(eighths)
-                    .for_each(|(at, value)| *at = value);
+                let stored = stored_row(kind.name, &eighths.collect::<Vec<_>>());
+                cache[slot(key) * width..][..width].copy_from_slice(&stored.values);
+                words[slot(key) * row_words..][..row_words].copy_from_slice(&stored.words);
             }
             let mut own = vec![0, length / 2, length - 1];
             own.dedup();
@@ -81,21 +97,13 @@ impl Context {
                 visible.push((0..=position).map(slot).collect());
             }
         }
-        let mut q = noise(positions.len() * heads * query, 42);
-        let scale = match scores {
-            Scores::Noise => (query as f32).powf(-0.5),
-            Scores::Equal => 0.0,
-            Scores::Huge => {
-                for value in &mut q {
-                    *value = (*value * 8.0).round() * 64.0;
-                }
-                1.0
-            }
-        };
+        let (q, scale) = queries(positions.len() * heads * query, query, scores);
         Self {
             rows,
             q,
             cache,
+            kind,
+            words,
             positions,
             sequences,
             blocks,
@@ -119,8 +127,15 @@ impl Context {
         let tokens = self.positions.len();
         let sequences = self.blocks.len() / self.blocks_per_sequence;
         run_f32(gpu, |pass| {
+            let row_words = self.kind.row_words(width);
+            let slots = self.words.len() / row_words;
+            let cache = Cache {
+                rows: Tensor::upload(gpu, &[slots, row_words], &self.words),
+                width,
+                kind: self.kind,
+            };
             let keys = Keys {
-                cache: &Tensor::upload(gpu, &[self.cache.len() / width, width], &self.cache),
+                cache: &cache,
                 positions: &Tensor::upload(gpu, &[tokens], &self.positions),
                 sequences: &Tensor::upload(gpu, &[tokens], &self.sequences),
                 blocks: &Tensor::upload(gpu, &[sequences, self.blocks_per_sequence], &self.blocks),
@@ -130,4 +145,20 @@ impl Context {
             attend(pass, &q, &keys)
         })
     }
+}
+
+/// That many numbers of queries, and what scores are multiplied with.
+fn queries(count: usize, width: usize, scores: Scores) -> (Vec<f32>, f32) {
+    let mut q = noise(count, 42);
+    let scale = match scores {
+        Scores::Noise => (width as f32).powf(-0.5),
+        Scores::Equal => 0.0,
+        Scores::Huge => {
+            for value in &mut q {
+                *value = (*value * 8.0).round() * 64.0;
+            }
+            1.0
+        }
+    };
+    (q, scale)
 }

@@ -1,10 +1,10 @@
 //! Grouped-query attention: what becomes of a joined projection, and attention over the cache.
 
-use tiefsee::gpu::{Gpu, Tensor};
+use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor, cache};
 use tiefsee::ops::{self, HeadNorms, JoinedHeads, Pairing, RopeColumns, Splits};
 
 use crate::common::{assert_near, floats, layouts, noise, open, run};
-use crate::context::{Context, Rows, Scores, WHOLE};
+use crate::context::{Context, Rows, Scores, WHOLE, kinds};
 use crate::reference::{self, GroupedShape, HeadRule};
 use crate::rotary::{positions, rotations};
 use crate::{EXPONENTIAL, ROUNDING};
@@ -65,7 +65,7 @@ fn check_store_heads(
     let results = run(gpu, |pass| {
         let vector = |values: &[f32]| Tensor::upload(gpu, &[values.len()], values);
         let [bias, q_gain, k_gain] = [&bias, &q_gain, &k_gain].map(|values| vector(values));
-        let cache = Tensor::upload(gpu, &[SLOTS, shape.row()], &cache);
+        let cache = Cache::plain(Tensor::upload(gpu, &[SLOTS, shape.row()], &cache));
         let rotations = rotations(&positions, &frequencies);
         let rotations = Tensor::upload(gpu, &[tokens, pairs, 2], &rotations);
         let joined = JoinedHeads {
@@ -82,7 +82,7 @@ fn check_store_heads(
         let slots = Tensor::upload(gpu, &[tokens], &slots[..tokens]);
         let x = Tensor::upload(gpu, &[tokens, row], &x);
         let q = ops::store_heads(pass, &x, &joined, &rotations, &slots, &cache);
-        vec![q, cache]
+        vec![q, cache.rows]
     });
     let rule = HeadRule {
         bias: with_bias.then_some(&bias),
@@ -151,12 +151,25 @@ fn check_grouped_attention(
     splits: Splits,
     scores: Scores,
 ) {
+    for kind in kinds(scores) {
+        check_grouped_attention_over(gpu, kind, shape, lengths, splits, scores);
+    }
+}
+
+fn check_grouped_attention_over(
+    gpu: &Gpu,
+    kind: &'static CacheType,
+    shape: GroupedShape,
+    lengths: &[usize],
+    splits: Splits,
+    scores: Scores,
+) {
     let rows = Rows {
         heads: shape.heads,
         query: shape.head_dim,
         width: shape.row(),
     };
-    let context = Context::new(rows, lengths, scores);
+    let context = Context::new(rows, kind, lengths, scores);
     let scale = context.scale;
     let actual = context.run(gpu, |pass, q, keys| {
         ops::grouped_attention(pass, q, keys, shape.kv_heads, splits, scale)
@@ -165,7 +178,10 @@ fn check_grouped_attention(
         q, cache, visible, ..
     } = &context;
     let expected = reference::grouped_attention(q, cache, visible, shape, f64::from(scale));
-    let what = format!("{shape:?} over {lengths:?} in {splits:?}, {scores:?}");
+    let what = format!(
+        "{shape:?} over {lengths:?} of {} in {splits:?}, {scores:?}",
+        kind.name
+    );
     assert_near(&actual, &expected, EXPONENTIAL, &what);
 }
 
@@ -184,6 +200,7 @@ fn groups_of_one_are_ordinary_attention() {
             query: 8,
             width: 48,
         },
+        &cache::F32,
         &[40],
         Scores::Noise,
     );

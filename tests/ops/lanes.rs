@@ -24,6 +24,7 @@ const KERNEL: Kernel = Kernel {
             y[i] = lanes_sum(sum - x[i], lane) + x[i];
         }
     ",
+    cache: None,
 };
 
 /// Groups smaller than a subgroup, as large and larger, one and several to a workgroup.

@@ -1,7 +1,7 @@
 //! Recordings: run again, in any number of submits, on buffers that serve many tensors.
 
 use tiefsee::formats;
-use tiefsee::gpu::{Gpu, Pass, Recording, Tensor};
+use tiefsee::gpu::{Cache, Gpu, Pass, Recording, Tensor};
 use tiefsee::ops::{self, Columns, Keys, LatentColumns, Pairing, RopeColumns, Splits};
 
 use crate::common::{assert_near, floats, noise, open, run_f32, shuffled, upload};
@@ -25,7 +25,7 @@ struct Step {
 }
 
 impl Step {
-    fn new(gpu: &Gpu, cache: &Tensor, splits: Splits) -> Self {
+    fn new(gpu: &Gpu, cache: &Cache, splits: Splits) -> Self {
         let blocks = shuffled(BLOCKS, 90);
         let x = Tensor::new(gpu, &[1, HEADS * WIDTH]);
         let [position, slot, sequence] = [(); 3].map(|()| Tensor::new(gpu, &[1]));
@@ -101,7 +101,7 @@ fn replays_equal_fresh_recordings() {
         },
         Splits { count: 5, keys: 3 },
     ] {
-        let cache = Tensor::new(&gpu, &[BLOCKS * BLOCK, WIDTH]);
+        let cache = Cache::plain(Tensor::new(&gpu, &[BLOCKS * BLOCK, WIDTH]));
         let replayed = Step::new(&gpu, &cache, splits);
         let all: Vec<_> = (0..BLOCKS * BLOCK)
             .map(|position| replayed.run(&gpu, position))
@@ -109,7 +109,7 @@ fn replays_equal_fresh_recordings() {
         for pair in all.windows(2) {
             assert_ne!(pair[0], pair[1], "the position is of no effect");
         }
-        let cache = Tensor::new(&gpu, &[BLOCKS * BLOCK, WIDTH]);
+        let cache = Cache::plain(Tensor::new(&gpu, &[BLOCKS * BLOCK, WIDTH]));
         for (position, expected) in all.iter().enumerate() {
             let fresh = Step::new(&gpu, &cache, splits).run(&gpu, position);
             assert_eq!(&fresh, expected, "{splits:?}, position {position}");

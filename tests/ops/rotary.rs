@@ -1,6 +1,6 @@
 //! Rotation by position, in place and on the way into the cache.
 
-use tiefsee::gpu::{Gpu, Tensor};
+use tiefsee::gpu::{Cache, Gpu, Tensor};
 use tiefsee::ops::{self, LatentColumns, Pairing, RopeColumns};
 
 use crate::common::{assert_near, floats, layouts, noise, open, run};
@@ -151,14 +151,14 @@ fn check_store_latent(
     // What was in the cache stays where nothing is stored, and goes where something is.
     let before = vec![7.5f32; SLOTS * width];
     let results = run(gpu, |pass| {
-        let cache = Tensor::upload(gpu, &[SLOTS, width], &before);
+        let cache = Cache::plain(Tensor::upload(gpu, &[SLOTS, width], &before));
         let rotations = rotations(positions, &frequencies);
         let rotations = Tensor::upload(gpu, &[tokens, pairs, 2], &rotations);
         let gain = (&Tensor::upload(gpu, &[latent], &gain), 1e-6);
         let slots = Tensor::upload(gpu, &[tokens], &slots[..tokens]);
         let x = Tensor::upload(gpu, &[tokens, stride], &x);
         ops::store_latent(pass, &x, columns, gain, &rotations, &slots, &cache);
-        vec![cache]
+        vec![cache.rows]
     });
     let mut expected = before;
     for (token, row) in x.chunks(stride).enumerate() {

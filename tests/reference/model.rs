@@ -10,7 +10,7 @@ use super::config::Config;
 use super::tensors::read_checkpoint;
 use super::{HeadShape, LatentShape, Mlp, Route};
 use super::{add, embedding, latent_attention, matmul, matmul_heads, mlp, moe, naive_attention};
-use super::{rms_norm, rope_interleaved, route};
+use super::{rms_norm, rope_interleaved, route, stored_row};
 
 /// The epsilon of the norms inside attention, whatever the config says about the others.
 const LATENT_EPSILON: f64 = 1e-6;
@@ -20,6 +20,8 @@ const LATENT_EPSILON: f64 = 1e-6;
 pub enum Attention {
     /// Queries go to the compressed space, once per token.
     Absorbed,
+    /// The same over a cache that packs its rows in the type of that name.
+    Packed(&'static str),
     /// Keys and values come out of the compressed space, for every head.
     Naive,
 }
@@ -177,11 +179,11 @@ impl Forward<'_> {
         let expand = self.model.weight(&format!("{prefix}.kv_b_proj"));
         let (key_b, value_b) = split(expand, nope * latent, value * latent);
         let output = match self.attention {
-            Attention::Absorbed => {
+            Attention::Absorbed | Attention::Packed(_) => {
                 let into_latent = transpose_each(&key_b, heads, latent);
                 let query = matmul_heads(&plain_query, &into_latent, heads, nope);
                 let query = join(&query, latent, &rotated_query, rope);
-                let cache = join(&latents, latent, &rotated_key, rope);
+                let cache = self.stored(&join(&latents, latent, &rotated_key, rope));
                 let shape = LatentShape {
                     heads,
                     latent,
@@ -248,6 +250,29 @@ impl Forward<'_> {
             latents,
             rope_interleaved(&key, positions, &config.frequencies()),
         )
+    }
+
+    /// What the cache makes of its rows, with latent and key at multiples of 4 columns.
+    fn stored(&self, cache: &[f64]) -> Vec<f64> {
+        let Attention::Packed(name) = self.attention else {
+            return cache.to_vec();
+        };
+        let latent = self.model.config.kv_lora_rank;
+        let rope = self.model.config.qk_rope_head_dim;
+        let stride = latent.next_multiple_of(4);
+        let places: Vec<_> = (0..latent).chain(stride..stride + rope).collect();
+        let row = |row: &[f64]| {
+            let mut padded = vec![0f32; stride + rope.next_multiple_of(4)];
+            for (value, &place) in row.iter().zip(&places) {
+                padded[place] = *value as f32;
+            }
+            let stored = stored_row(name, &padded).values;
+            places
+                .iter()
+                .map(|&place| f64::from(stored[place]))
+                .collect::<Vec<_>>()
+        };
+        cache.chunks(latent + rope).flat_map(row).collect()
     }
 
     fn latent_norm(&self, x: &[f64], name: &str) -> Vec<f64> {

@@ -233,3 +233,20 @@ pub(crate) fn of_format(wgsl: &str) -> Vec<String> {
     }
     complaints
 }
+
+/// So do cache types, which bind nothing: all they declare starts with `cache`.
+pub(crate) fn of_cache(wgsl: &str) -> Vec<String> {
+    let mut complaints = of_text(wgsl);
+    for line in wgsl.lines() {
+        let declared = ["fn ", "const ", "override ", "alias ", "struct "]
+            .iter()
+            .find_map(|word| line.strip_prefix(word));
+        if declared.is_some_and(|name| !name.to_lowercase().starts_with("cache")) {
+            complaints.push(format!("a name of others: {line}"));
+        }
+        if line.starts_with('@') {
+            complaints.push(format!("a binding: {line}"));
+        }
+    }
+    complaints
+}

@@ -11,7 +11,7 @@ use naga::back::{PipelineConstants, hlsl, msl, spv, wgsl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 use tiefsee::formats::{self, Format};
-use tiefsee::gpu::{Kernel, Tiers};
+use tiefsee::gpu::{Kernel, Tiers, cache};
 
 /// The least and the most that a GPU can do, and what a software driver can do besides.
 const TIERS: [Tiers; 3] = [
@@ -75,10 +75,24 @@ fn files(name: &str) -> Vec<(&'static str, &'static str)> {
 fn kernels() -> Vec<Kernel> {
     let kernels: Vec<_> = files("shaders")
         .into_iter()
-        .map(|(name, wgsl)| Kernel { name, wgsl })
+        .flat_map(|(name, wgsl)| variants(name, wgsl))
         .collect();
     assert!(kernels.len() >= 19, "{} kernels are found", kernels.len());
     kernels
+}
+
+/// The kernel, once for each type of cache that it may read or write.
+fn variants(name: &'static str, wgsl: &'static str) -> Vec<Kernel> {
+    let kernel = Kernel {
+        name,
+        wgsl,
+        cache: None,
+    };
+    if wgsl.contains("CacheWord") {
+        cache::ALL.iter().map(|kind| kernel.over(kind)).collect()
+    } else {
+        vec![kernel]
+    }
 }
 
 /// What a kernel is linked with.
@@ -208,6 +222,14 @@ fn formats_and_libraries_keep_the_conventions() {
     assert_eq!(names, listed, "shaders/formats and formats::ALL");
     for (name, wgsl) in formats {
         assert_eq!(conventions::of_format(wgsl), [""; 0], "{name}");
+    }
+    let caches = files("shaders/cache");
+    let mut listed: Vec<_> = cache::ALL.iter().map(|kind| kind.name).collect();
+    listed.sort_unstable();
+    let names: Vec<_> = caches.iter().map(|&(name, _)| name).collect();
+    assert_eq!(names, listed, "shaders/cache and cache::ALL");
+    for (name, wgsl) in caches {
+        assert_eq!(conventions::of_cache(wgsl), [""; 0], "{name}");
     }
     for (name, wgsl) in libraries {
         assert_eq!(conventions::of_text(wgsl), [""; 0], "{name}");

@@ -32,6 +32,8 @@ export interface CreateOptions {
   context?: number;
   /** What projections are packed into on loading; as stored unless given. */
   quantize?: "f32" | "f16" | "bf16" | "q8_0" | "q4_0";
+  /** How the cache stores what attention keeps of every token; less memory the less exact. Default "f32". */
+  cacheType?: "f32" | "f16" | "q8_0";
   /** Whether files from the network are kept on this device for the next time. Default true. */
   keep?: boolean;
   /** Sent with every request for the model's files, `Authorization` for example. */

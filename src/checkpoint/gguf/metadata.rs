@@ -45,6 +45,47 @@ pub struct MetadataValue {
 }
 
 impl MetadataValue {
+    /// A text.
+    pub fn text(text: &str) -> Self {
+        let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(text.as_bytes());
+        Self { kind: TEXT, bytes }
+    }
+
+    /// A count.
+    pub fn count(count: u32) -> Self {
+        let bytes = count.to_le_bytes().to_vec();
+        Self { kind: U32, bytes }
+    }
+
+    /// A number of 32 bits.
+    pub fn number(number: f32) -> Self {
+        let bytes = number.to_le_bytes().to_vec();
+        Self { kind: F32, bytes }
+    }
+
+    /// True or false.
+    pub fn flag(flag: bool) -> Self {
+        let bytes = vec![flag.into()];
+        Self { kind: BOOL, bytes }
+    }
+
+    /// An array of texts.
+    pub fn list<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> Self {
+        let mut bytes = array_head(TEXT, texts.len());
+        for text in texts {
+            bytes.extend(Self::text(text).bytes);
+        }
+        Self { kind: ARRAY, bytes }
+    }
+
+    /// An array of whole numbers.
+    pub fn numbers(numbers: &[i32]) -> Self {
+        let mut bytes = array_head(I32, numbers.len());
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        Self { kind: ARRAY, bytes }
+    }
+
     /// The bytes that follow the type in the file.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -124,6 +165,10 @@ impl MetadataValue {
         let kind = self.bytes.get(..4)?;
         (self.kind == ARRAY).then(|| array(kind).map(u32::from_le_bytes))?
     }
+}
+
+fn array_head(kind: u32, count: usize) -> Vec<u8> {
+    [&kind.to_le_bytes()[..], &(count as u64).to_le_bytes()].concat()
 }
 
 /// Reads all keys and values.

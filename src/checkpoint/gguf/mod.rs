@@ -4,13 +4,17 @@
 
 mod config;
 mod container;
+mod describe;
 mod metadata;
 mod names;
+mod open;
 mod pretokenizer;
 mod reader;
 mod set;
 mod tensors;
 mod tokenizer;
+mod vocabulary;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -18,26 +22,25 @@ use super::source::Source;
 use super::tensor::Location;
 use crate::error::Result;
 
-pub(super) use self::config::{Facts, translate};
+pub(super) use self::describe::{describe, divisors};
 pub use self::metadata::{Metadata, MetadataValue};
 pub use self::names::{GgufName, gguf_architecture, gguf_name};
 pub use self::set::is_model_file;
 pub(super) use self::set::only_model;
 pub(super) use self::tokenizer::text;
+pub(super) use self::write::{ALIGNMENT, NewInfo, header};
 
 /// The tensor of numbers that frequencies are divided by.
 pub(super) const DIVISORS: &str = "rope_freqs.weight";
-/// The most divisors that make sense: half the widest head.
-pub(super) const MOST_DIVISORS: usize = 4096;
 
 /// A model's metadata, and its files with their tensors.
-pub(super) struct Contents {
-    pub(super) metadata: Metadata,
-    pub(super) files: Vec<(String, BTreeMap<String, Location>)>,
+struct Contents {
+    metadata: Metadata,
+    files: Vec<(String, BTreeMap<String, Location>)>,
 }
 
 /// Reads the headers of all files of the model that `file` belongs to.
-pub(super) async fn read(source: &dyn Source, file: &str) -> Result<Contents> {
+async fn read(source: &dyn Source, file: &str) -> Result<Contents> {
     let mut parts = set::read_set(source, file).await?;
     // Only the first part has the model's metadata.
     let (_, first) = &mut parts[0];

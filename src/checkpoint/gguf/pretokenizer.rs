@@ -100,6 +100,29 @@ pub(super) fn rules(name: &str) -> Option<Rules> {
     })
 }
 
+/// The name of what tokenizer.json cuts texts with; `None` if there is none.
+///
+/// Files differ in how they write the same expression, so that what tells them apart is looked for.
+pub(super) fn name_of(pre_tokenizer: Option<&Value>) -> Option<&'static str> {
+    let text = pre_tokenizer?.to_string();
+    let has = |part: &str| text.contains(&part.replace('\\', "\\\\"));
+    let has_kind = |kind: &str| text.contains(&format!("\"type\":\"{kind}\""));
+    let cuts_words = has(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)");
+    match has_kind("Split") {
+        true if cuts_words && has(r"\p{N}{1,3}") => Some("llama-bpe"),
+        true if cuts_words => Some("qwen2"),
+        true if has(r"\p{N}{1,3}") && has(r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+") => {
+            Some("deepseek-v3")
+        }
+        true if has_kind("Digits") && has(r"\s?\p{L}+") => Some("deepseek-coder"),
+        true if has_kind("Digits") && has(r"\s+$") => Some("deepseek-llm"),
+        true => None,
+        false if has_kind("Digits") => Some("smollm"),
+        false if has_kind("ByteLevel") => Some("gpt-2"),
+        false => None,
+    }
+}
+
 /// The pieces of Llama 3 and Qwen2, which differ in how many digits stay together.
 fn words(digits: usize) -> String {
     let (before, after) = (

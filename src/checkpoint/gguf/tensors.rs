@@ -92,29 +92,50 @@ fn damaged(header: &Header, info: &TensorInfo, what: &str) -> Error {
 }
 
 fn locate_one(header: &Header, info: &TensorInfo) -> Result<Location> {
-    let TensorInfo { shape, offset, .. } = info;
     let encoding = encoding(info.kind).ok_or_else(|| {
         let known = TYPES.get(info.kind as usize);
         let known = known.map_or(String::new(), |name| format!(" ({name})"));
-        let what = format!("tensor `{}` has the type {}{known}", info.name, info.kind);
-        Error::unsupported(
-            header.path.as_str(),
-            format!("{what}, which is not supported"),
-        )
+        let TensorInfo { name, kind, .. } = info;
+        let what = format!("tensor `{name}` has the type {kind}{known}, which is not supported");
+        Error::unsupported(header.path.as_str(), what)
     })?;
-    let too_large = || {
-        damaged(
-            header,
-            info,
-            &format!("has the shape {shape:?}, which is too large"),
-        )
-    };
+    let bytes = bytes(header, info, encoding)?;
+    let TensorInfo { shape, offset, .. } = info;
+    let dims = shape.iter().map(|&dim| usize::try_from(dim).ok());
+    let dims = dims.collect::<Option<_>>();
+    let shape: Vec<usize> = dims.ok_or_else(|| too_large(header, info))?;
+    if !offset.is_multiple_of(header.alignment) {
+        let alignment = header.alignment;
+        let what = format!("is at data offset {offset}, which is no multiple of {alignment}");
+        return Err(damaged(header, info, &what));
+    }
+    let available = header.size - header.data;
+    let end = offset.checked_add(bytes).filter(|&end| end <= available);
+    let end = end.ok_or_else(|| {
+        let what = format!(
+            "has {bytes} bytes at data offset {offset}, but the file has only {available} bytes of data"
+        );
+        damaged(header, info, &what)
+    })?;
+    Ok(Location {
+        encoding,
+        shape,
+        bytes: header.data + offset..header.data + end,
+    })
+}
+
+fn too_large(header: &Header, info: &TensorInfo) -> Error {
+    let what = format!("has the shape {:?}, which is too large", info.shape);
+    damaged(header, info, &what)
+}
+
+/// The bytes that a tensor takes.
+fn bytes(header: &Header, info: &TensorInfo, encoding: Encoding) -> Result<u64> {
+    let shape = &info.shape;
+    let too_large = || too_large(header, info);
     if shape.contains(&0) {
-        return Err(damaged(
-            header,
-            info,
-            &format!("has the empty shape {shape:?}"),
-        ));
+        let what = format!("has the empty shape {shape:?}");
+        return Err(damaged(header, info, &what));
     }
     let (columns, outer) = shape.split_last().ok_or_else(too_large)?;
     if let Encoding::Blocks(Format {
@@ -132,29 +153,7 @@ fn locate_one(header: &Header, info: &TensorInfo) -> Result<Location> {
     let bytes = outer
         .iter()
         .try_fold(row, |bytes, &dim| bytes.checked_mul(dim));
-    let bytes = bytes.ok_or_else(too_large)?;
-    let shape = shape.iter().map(|&dim| usize::try_from(dim).ok());
-    let shape: Vec<usize> = shape.collect::<Option<_>>().ok_or_else(too_large)?;
-    if !offset.is_multiple_of(header.alignment) {
-        let what = format!(
-            "is at data offset {offset}, which is no multiple of {}",
-            header.alignment
-        );
-        return Err(damaged(header, info, &what));
-    }
-    let available = header.size - header.data;
-    let end = offset.checked_add(bytes).filter(|&end| end <= available);
-    let end = end.ok_or_else(|| {
-        let what = format!(
-            "has {bytes} bytes at data offset {offset}, but the file has only {available} bytes of data"
-        );
-        damaged(header, info, &what)
-    })?;
-    Ok(Location {
-        encoding,
-        shape,
-        bytes: header.data + offset..header.data + end,
-    })
+    bytes.ok_or_else(too_large)
 }
 
 /// How numbers of a type are stored; `None` for types that are not known.

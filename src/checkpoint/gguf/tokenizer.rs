@@ -9,16 +9,16 @@ use super::metadata::{Metadata, MetadataValue};
 use super::pretokenizer::{NAMES, Rules, rules};
 use crate::error::{Error, Result};
 
-const MODEL: &str = "tokenizer.ggml.model";
-const PRE: &str = "tokenizer.ggml.pre";
-const TOKENS: &str = "tokenizer.ggml.tokens";
-const TYPES: &str = "tokenizer.ggml.token_type";
-const MERGES: &str = "tokenizer.ggml.merges";
+pub(super) const MODEL: &str = "tokenizer.ggml.model";
+pub(super) const PRE: &str = "tokenizer.ggml.pre";
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
+pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
+pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 
 /// Types of tokens.
-const CONTROL: u64 = 3;
-const USER_DEFINED: u64 = 4;
-const UNUSED: u64 = 5;
+pub(super) const CONTROL: u64 = 3;
+pub(super) const USER_DEFINED: u64 = 4;
+pub(super) const UNUSED: u64 = 5;
 
 /// The tokens that stand for something, whatever their types say.
 const NAMED: [&str; 5] = ["bos", "eos", "eot", "eom", "padding"];
@@ -202,13 +202,11 @@ fn token_types(keys: &Keys, tokens: usize) -> Result<Vec<u64>> {
             continue;
         };
         let kind = usize::try_from(id).ok().and_then(|id| types.get_mut(id));
-        match kind {
-            Some(kind) => *kind = CONTROL,
-            None => {
-                let key = format!("tokenizer.ggml.{name}_token_id");
-                return Err(keys.damaged(&key, &format!("is {id}, but there are {tokens} tokens")));
-            }
-        }
+        let Some(kind) = kind else {
+            let key = format!("tokenizer.ggml.{name}_token_id");
+            return Err(keys.damaged(&key, &format!("is {id}, but there are {tokens} tokens")));
+        };
+        *kind = CONTROL;
     }
     Ok(types)
 }

@@ -149,7 +149,8 @@ impl Bench {
     }
 
     fn cache_bytes(&self, tokens: usize) -> u64 {
-        (4 * self.shape.layers * self.shape.cache_width * (tokens + 1)) as u64
+        let row = self.runner.cache_type().row_bytes(self.shape.cache_width);
+        (row * self.shape.layers * (tokens + 1)) as u64
     }
 
     async fn once(&mut self, test: &Test) -> Result<Duration> {

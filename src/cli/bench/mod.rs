@@ -18,7 +18,7 @@ use tiefsee::models::{ModelShape, architecture};
 use tiefsee::selftest::{Proven, read_bandwidth};
 use tiefsee::{Error, Result};
 
-use super::common::{DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
 use super::output;
 use super::progress::LoadReport;
 use measure::{Bench, Test};
@@ -92,6 +92,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     quantize: QuantizeArguments,
     #[command(flatten)]
+    cache: CacheArguments,
+    #[command(flatten)]
     device: DeviceArguments,
 }
 
@@ -125,6 +127,7 @@ async fn bench(arguments: &Arguments) -> Result<Report> {
     let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
     let (tests, left_out) = tests(arguments, &shape)?;
     let quantize = arguments.quantize.format()?;
+    let kind = arguments.cache.kind()?;
     let progress = LoadReport::new(&arguments.model);
     let update = |loaded| progress.update(loaded);
     let loaded = load_model(&checkpoint, &arguments.device.options(), quantize, &update).await;
@@ -135,7 +138,8 @@ async fn bench(arguments: &Arguments) -> Result<Report> {
     let bandwidth = read_bandwidth(&gpu).await?;
     let weight_bytes = model.token_bytes();
     let context = tests.iter().map(Test::end).max().unwrap_or(1);
-    let runner = Runner::new(Rc::clone(&gpu), model, context, context.div_ceil(BLOCK)).await?;
+    let blocks = context.div_ceil(BLOCK);
+    let runner = Runner::new(Rc::clone(&gpu), model, context, blocks, kind).await?;
     let mut bench = Bench::new(runner, weight_bytes);
     let mut rows = Vec::new();
     for test in &tests {
@@ -145,6 +149,7 @@ async fn bench(arguments: &Arguments) -> Result<Report> {
         model: arguments.model.clone(),
         stored_bytes: checkpoint.bytes(),
         quantize: quantize.map(|format| format.name),
+        cache_type: kind.name,
         adapter: gpu.adapter().clone(),
         tiers: gpu.tiers,
         layers: shape.layers,

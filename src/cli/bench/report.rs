@@ -23,6 +23,7 @@ pub(super) struct Report {
     pub(super) model: String,
     pub(super) stored_bytes: u64,
     pub(super) quantize: Option<&'static str>,
+    pub(super) cache_type: &'static str,
     pub(super) adapter: AdapterReport,
     pub(super) tiers: Tiers,
     pub(super) layers: usize,
@@ -150,6 +151,7 @@ impl Report {
             "model": self.model,
             "stored_bytes": self.stored_bytes,
             "format": self.format(),
+            "cache_type": self.cache_type,
             "layers": self.layers,
             "weight_bytes_per_token": self.weight_bytes,
             "device": {

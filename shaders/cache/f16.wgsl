@@ -1,0 +1,46 @@
+// Cache type f16: four columns to a word of a row.
+
+alias CacheWord = vec2u;
+// What 32 columns take.
+alias CacheBlock = array<CacheWord, 8>;
+
+const CACHE_BLOCK_WORDS: u32 = 8;
+
+// Words of a row of `columns4` times four columns.
+fn cache_words(columns4: u32) -> u32 {
+    return columns4;
+}
+
+// Columns 4 * column4 .. 4 * column4 + 3 of the row that starts at word `row`.
+fn cache4(row: u32, column4: u32) -> vec4f {
+    let word = cache[row + column4];
+    return vec4f(unpack2x16float(word.x), unpack2x16float(word.y));
+}
+
+// The nearest f16 of each value, even on a tie, in integer arithmetic: devices round in
+// ways of their own. What is too large becomes the largest; what is no number stays none.
+fn cache_halves(values: vec4f) -> vec2u {
+    let bits = bitcast<vec4u>(values);
+    let magnitude = bits & vec4u(0x7fffffff);
+    let clamped = min(magnitude, vec4u(0x477fe000));
+    let normal = ((clamped + 0xfff + ((clamped >> vec4u(13)) & vec4u(1))) >> vec4u(13)) - 0x1c000;
+    let subnormal = vec4u(round(min(abs(values), vec4f(1)) * 0x1p24));
+    let finite = select(normal, subnormal, magnitude < vec4u(0x38800000));
+    let half = select(finite, vec4u(0x7e00), magnitude >= vec4u(0x7f800000));
+    let signed = half | ((bits >> vec4u(16)) & vec4u(0x8000));
+    return vec2u(signed.x | (signed.y << 16), signed.z | (signed.w << 16));
+}
+
+// The words of 32 columns.
+fn cache_packed(values: array<vec4f, 8>) -> CacheBlock {
+    return CacheBlock(
+        cache_halves(values[0]),
+        cache_halves(values[1]),
+        cache_halves(values[2]),
+        cache_halves(values[3]),
+        cache_halves(values[4]),
+        cache_halves(values[5]),
+        cache_halves(values[6]),
+        cache_halves(values[7]),
+    );
+}
