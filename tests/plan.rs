@@ -77,9 +77,9 @@ fn plans_are_what_loaded_models_take() {
         let options = LoadOptions {
             device: common::options(),
             context: Some(context),
-            sequences: 1,
             quantize,
             cache_type,
+            ..LoadOptions::default()
         };
         let (plan, [loaded, used]) = pollster::block_on(async {
             let plan = Plan::of(&checkpoint, &options).await.expect("a plan");

@@ -140,6 +140,16 @@ impl Checkpoint {
         &self.config
     }
 
+    /// Leaves `attn_factor` of YaRN aside, as transformers does: cosines and sines of R1-0528-Qwen3-8B are
+    /// then 1.1386 times as large as its authors asked for.
+    pub fn ignore_attn_factor(&mut self) {
+        for name in ["rope_scaling", "rope_parameters"] {
+            if let Some(Value::Object(scaling)) = self.config.get_mut(name) {
+                scaling.shift_remove("attn_factor");
+            }
+        }
+    }
+
     /// The typed fields of config.json.
     pub fn fields(&self) -> Result<Fields<'_>> {
         Fields::new(self.path(CONFIG), &self.config)

@@ -5,6 +5,7 @@
 use std::num::NonZeroUsize;
 
 use clap::builder::FalseyValueParser;
+use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{Sampler, Sampling};
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, cache};
@@ -78,7 +79,7 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "N", env = "TIEFSEE_CTX", hide_env_values = true)]
     pub(crate) ctx: Option<NonZeroUsize>,
     #[command(flatten)]
-    pub(crate) quantize: QuantizeArguments,
+    pub(crate) read: ReadArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
     /// Tell about the device and the times
@@ -88,14 +89,29 @@ pub(crate) struct ModelArguments {
     pub(crate) device: DeviceArguments,
 }
 
-/// What weights are packed into.
+/// How a checkpoint is read.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct QuantizeArguments {
+pub(crate) struct ReadArguments {
     #[arg(long, help = quantize_help(), value_name = "TYPE", env = "TIEFSEE_QUANTIZE", hide_env_values = true)]
     pub(crate) quantize: Option<String>,
+    /// Leave YaRN's `attn_factor` aside, as transformers does (R1-0528-Qwen3-8B has one)
+    #[arg(long, env = "TIEFSEE_IGNORE_ATTN_FACTOR", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) ignore_attn_factor: bool,
 }
 
-impl QuantizeArguments {
+impl ReadArguments {
+    /// The checkpoint that `model` names.
+    ///
+    /// # Errors
+    /// Those of reading headers.
+    pub(crate) async fn open(&self, model: &str) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint::open(open_source(model)?).await?;
+        if self.ignore_attn_factor {
+            checkpoint.ignore_attn_factor();
+        }
+        Ok(checkpoint)
+    }
+
     /// The format of that name.
     ///
     /// # Errors
@@ -149,7 +165,8 @@ impl ModelArguments {
             device: self.device.options(),
             context: self.ctx.map(NonZeroUsize::get),
             sequences: 1,
-            quantize: self.quantize.format()?,
+            quantize: self.read.format()?,
+            ignore_attn_factor: self.read.ignore_attn_factor,
             cache_type: self.cache.kind()?,
         })
     }

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 
 use bytemuck::cast_slice as bytes_of;
 use safetensors::Dtype;
-use tiefsee::checkpoint::{Checkpoint, NewTensor, safetensors_header};
-use tiefsee::llm::{ScoreOptions, Scores, open_source, score};
+use tiefsee::checkpoint::{NewTensor, safetensors_header};
+use tiefsee::llm::{ScoreOptions, Scores, score};
 use tiefsee::{Error, Result};
 
-use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, ReadArguments};
 use super::output;
 use super::progress::LoadReport;
 
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    quantize: QuantizeArguments,
+    read: ReadArguments,
     #[command(flatten)]
     cache: CacheArguments,
     #[command(flatten)]
@@ -116,11 +116,11 @@ fn read_tokens(list: &str) -> Result<Vec<u32>> {
 }
 
 async fn scores(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
-    let checkpoint = Checkpoint::open(open_source(&arguments.model)?).await?;
+    let checkpoint = arguments.read.open(&arguments.model).await?;
     let report = LoadReport::new(&arguments.model);
     let options = ScoreOptions {
         device: arguments.device.options(),
-        quantize: arguments.quantize.format()?,
+        quantize: arguments.read.format()?,
         cache_type: arguments.cache.kind()?,
         chunk: if arguments.step {
             Some(1)

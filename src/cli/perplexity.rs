@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 use serde_json::{Value, json};
-use tiefsee::checkpoint::{Checkpoint, Folder, NewTensor, TensorFile, safetensors_header};
-use tiefsee::llm::{Evaluation, Mean, Perplexity, Reference, ScoreOptions, Windows, open_source};
+use tiefsee::checkpoint::{Folder, NewTensor, TensorFile, safetensors_header};
+use tiefsee::llm::{Evaluation, Mean, Perplexity, Reference, ScoreOptions, Windows};
 use tiefsee::models::Progress;
 use tiefsee::{Error, Result};
 
-use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, ReadArguments};
 use super::interrupt::Interrupts;
 use super::output;
 use super::progress::LoadReport;
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    quantize: QuantizeArguments,
+    read: ReadArguments,
     #[command(flatten)]
     cache: CacheArguments,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let options = ScoreOptions {
         device: arguments.device.options(),
-        quantize: arguments.quantize.format()?,
+        quantize: arguments.read.format()?,
         cache_type: arguments.cache.kind()?,
         ..ScoreOptions::default()
     };
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let text = read_text(&arguments.file)?;
     pollster::block_on(async {
-        let checkpoint = Checkpoint::open(open_source(&arguments.model)?).await?;
+        let checkpoint = arguments.read.open(&arguments.model).await?;
         let length = arguments.ctx.map(NonZeroUsize::get);
         let most = arguments.chunks.map(NonZeroUsize::get);
         let windows = Windows::cut(&checkpoint, &text, length, most).await?;
@@ -228,7 +228,7 @@ fn print(
             "model": arguments.model, "windows": windows.count(), "ctx": windows.length,
             "tokens": windows.tokens.len(), "scored": found.scored, "perplexity": mean(perplexity),
             "nats": mean(found.nats), "divergence": divergence, "seconds": seconds, "tokens_per_second": rate,
-            "quantize": arguments.quantize.quantize, "device": evaluation.adapter().info.name,
+            "quantize": arguments.read.quantize, "device": evaluation.adapter().info.name,
         });
         return output::write_line(&format!("{report:#}"));
     }

@@ -85,7 +85,10 @@ pub(crate) fn refusal(model: &str, options: &LoadOptions) -> Result<String> {
 
 /// The plan, and those with weights packed into less, smallest last.
 async fn plans(model: &str, options: &LoadOptions) -> Result<(Plan, Vec<(&'static Format, Plan)>)> {
-    let checkpoint = Checkpoint::open(open_source(model)?).await?;
+    let mut checkpoint = Checkpoint::open(open_source(model)?).await?;
+    if options.ignore_attn_factor {
+        checkpoint.ignore_attn_factor();
+    }
     let plan = Plan::of(&checkpoint, options).await?;
     let mut smaller = Vec::new();
     for format in [&formats::Q8_0, &formats::Q4_0] {
@@ -175,7 +178,7 @@ fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) 
 
 fn object(arguments: &Arguments, plan: &Plan, memory: Option<u64>) -> Value {
     json!({
-        "model": arguments.model.model, "device": plan.adapter.info.name, "quantize": arguments.model.quantize.quantize,
+        "model": arguments.model.model, "device": plan.adapter.info.name, "quantize": arguments.model.read.quantize,
         "weights": plan.weights, "vectors": plan.vectors, "cache": plan.cache, "cache_per_token": plan.cache_per_token,
         "scratch": plan.scratch, "total": plan.total(), "context": plan.context, "memory": memory,
         "largest_context": plan.largest_context(memory), "fits": plan.fits(memory),

@@ -45,6 +45,8 @@ pub struct LoadOptions {
     pub sequences: usize,
     /// What projections are packed into on loading; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// Whether YaRN's `attn_factor` is left aside: [`Checkpoint::ignore_attn_factor`].
+    pub ignore_attn_factor: bool,
     /// How the cache stores what attention keeps of a token.
     pub cache_type: &'static CacheType,
 }
@@ -56,6 +58,7 @@ impl Default for LoadOptions {
             context: None,
             sequences: 1,
             quantize: None,
+            ignore_attn_factor: false,
             cache_type: Default::default(),
         }
     }
@@ -107,7 +110,7 @@ impl Llm {
         options: LoadOptions,
         progress: &dyn Fn(Progress),
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open(Rc::clone(&source)).await?;
+        let checkpoint = open(&source, &options).await?;
         // What is small comes first: its faults should not cost the time of loading weights.
         let vocabulary = (architecture(&checkpoint)?.shape)(&checkpoint)?.vocabulary;
         let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
@@ -243,10 +246,18 @@ impl Llm {
 
     /// Opens the device again and loads the weights anew, after it was lost.
     async fn reload(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint::open(Rc::clone(&self.source)).await?;
+        let checkpoint = open(&self.source, &self.options).await?;
         (self.engine, self.disabled) = load_engine(&checkpoint, &self.options, &|_| ()).await?;
         Ok(())
     }
+}
+
+async fn open(source: &Rc<dyn Source>, options: &LoadOptions) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::open(Rc::clone(source)).await?;
+    if options.ignore_attn_factor {
+        checkpoint.ignore_attn_factor();
+    }
+    Ok(checkpoint)
 }
 
 /// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template.

@@ -75,6 +75,26 @@ fn routes_are_the_experts_that_transformers_chooses() {
 }
 
 #[test]
+fn attn_factor_is_the_authors_or_left_aside_as_by_transformers() {
+    let folder = Folder::new("attn-factor");
+    let (ids, model) = (prompt("qwen3"), golden("qwen3"));
+    let reference = format!("{model}/golden.safetensors");
+    let [authors, transformers] =
+        ["logits", "logits_transformers"].map(|name| read(&reference, name).1);
+    assert!(largest_difference(&authors, &transformers) > 0.01);
+    for (flags, expected) in [
+        (&[][..], authors),
+        (&["--ignore-attn-factor"], transformers),
+    ] {
+        let file = folder.file(&format!("{}.safetensors", flags.len()));
+        let arguments = ["logits", &model, "--tokens", &ids, "--output", &file];
+        ended(&mut on_device(&[&arguments, flags].concat())).done();
+        let difference = largest_difference(&read(&file, "logits").1, &expected);
+        assert!(difference < 1e-3, "{flags:?} is off by {difference}");
+    }
+}
+
+#[test]
 fn weights_can_be_packed() {
     let folder = Folder::new("packed");
     let (ids, model) = (prompt("dsv3"), golden("dsv3"));
