@@ -72,7 +72,7 @@ impl DeviceArguments {
 /// Which model, and how it is loaded.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// The model: demo, or a folder in Hugging Face layout
+    /// The model: demo, a folder in Hugging Face layout, or a GGUF file
     #[arg(default_value = "demo")]
     pub(crate) model: String,
     /// Tokens of prompt and answer together [default: what the model allows, at most 8192]

@@ -24,7 +24,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder in Hugging Face layout
+    /// The model: demo, a folder in Hugging Face layout, or a GGUF file
     #[arg(default_value = "demo")]
     model: String,
     /// Print an object

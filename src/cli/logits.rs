@@ -35,7 +35,7 @@ const LARGEST_LIST: u64 = 64 << 20;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder with config.json and safetensors files
+    /// The model: demo, a folder with config.json and safetensors files, or a GGUF file
     model: String,
     /// The ids, separated by commas or blanks, or @FILE to read them from there
     #[arg(long, value_name = "IDS|@FILE")]

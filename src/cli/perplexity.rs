@@ -39,7 +39,7 @@ const LARGEST_TEXT: u64 = 1 << 30;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder in Hugging Face layout
+    /// The model: demo, a folder in Hugging Face layout, or a GGUF file
     model: String,
     /// The text, in UTF-8; - for standard input
     #[arg(long, short, value_name = "FILE")]

@@ -109,7 +109,7 @@ fn converted(json: &Value) -> Gguf {
             .iter()
             .any(|(start, end)| token.starts_with(start) && token.ends_with(end));
         let id = added["id"].as_u64().expect("an id") as usize;
-        tokens[id] = token.to_owned();
+        token.clone_into(&mut tokens[id]);
         types[id] = if looks || added["special"] == true {
             CONTROL
         } else {

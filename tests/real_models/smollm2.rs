@@ -1,4 +1,4 @@
-//! SmolLM2-135M-Instruct in Q4_1, a model of another family that nobody made for these tests.
+//! SmolLM2-135M-Instruct in `Q4_1`, a model of another family that nobody made for these tests.
 
 use futures::{StreamExt, pin_mut};
 use pollster::block_on;

@@ -38,7 +38,7 @@ pp512 reads a prompt of 512 tokens, tg128 generates 128, both behind as many tok
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder with config.json and safetensors files
+    /// The model: demo, a folder with config.json and safetensors files, or a GGUF file
     #[arg(default_value = "demo")]
     model: String,
     /// Tokens of prompts; 0 for none
