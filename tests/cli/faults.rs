@@ -28,7 +28,7 @@ fn wrong_usage_ends_with_2() {
         &["run", "demo", "a", "--temperature", "NaN"],
         &["run", "demo", "a", "--top-p", "0"],
         &["run", "demo", "a", "--stop", ""],
-        &["run", "demo", "a", "--quantize", "q5_k"],
+        &["run", "demo", "a", "--quantize", "q7_k"],
         &["run", "demo", "a", "--json", "--json-stream"],
         &["run", "demo", "a", "--interactive"],
         &["completions", "tcsh"],
@@ -36,9 +36,9 @@ fn wrong_usage_ends_with_2() {
     ] {
         ended(&mut tiefsee(arguments)).failed(2);
     }
-    let quantize = ended(&mut tiefsee(&["run", "demo", "a", "--quantize", "q5_k"])).failed(2);
+    let quantize = ended(&mut tiefsee(&["run", "demo", "a", "--quantize", "q7_k"])).failed(2);
     assert!(
-        quantize.contains("f32, f16, bf16, q8_0, q4_0"),
+        quantize.contains("f32, f16, bf16, f8_e4m3, f8_e4m3_32, q8_0, q4_0"),
         "{quantize}"
     );
 }
