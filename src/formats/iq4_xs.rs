@@ -8,7 +8,7 @@ use super::iq4_nl::Table;
 use super::k_blocks::{BLOCK, Scaled, unpack_scaled};
 use super::{Format, Ggml};
 
-/// 4.25 bits a weight: values as in iq4_nl, but for scales that are packed, too.
+/// 4.25 bits a weight: values as in `iq4_nl`, but for scales that are packed, too.
 pub static IQ4_XS: Format = Format {
     name: "iq4_xs",
     wgsl: include_str!("../../shaders/formats/iq4_xs.wgsl"),
@@ -38,7 +38,7 @@ fn pack(values: &[f32]) -> Vec<Vec<u8>> {
 
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {
     let weights = |[bytes, scales, step]: [&[u8]; 3]| {
-        unpack_scaled(numbers::<4, BLOCK>(bytes).map(Table::level), scales, step)
+        unpack_scaled(&numbers::<4, BLOCK>(bytes).map(Table::level), scales, step)
     };
     parts(planes, &IQ4_XS).flat_map(weights).collect()
 }

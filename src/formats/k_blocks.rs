@@ -253,7 +253,7 @@ pub(super) fn unpack_offset<const SCALES: usize>(
 }
 
 /// What levels stand for whose parts have signed `scales`, in steps of an f32.
-pub(super) fn unpack_scaled(levels: [f32; BLOCK], scales: &[u8], step: &[u8]) -> [f32; BLOCK] {
+pub(super) fn unpack_scaled(levels: &[f32; BLOCK], scales: &[u8], step: &[u8]) -> [f32; BLOCK] {
     let step = single_at(step);
     let scale = |i: usize| f32::from(scales[i * scales.len() / BLOCK].cast_signed());
     array::from_fn(|i| step * scale(i) * levels[i])

@@ -41,7 +41,7 @@ fn pack(values: &[f32]) -> Vec<Vec<u8>> {
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {
     let weights = |[low, high, scales, step]: [&[u8]; 4]| {
         let numbers = two_part_numbers::<2, 1, BLOCK>(low, high);
-        unpack_scaled(numbers.map(|number| f32::from(number) - 4.0), scales, step)
+        unpack_scaled(&numbers.map(|number| f32::from(number) - 4.0), scales, step)
     };
     parts(planes, &Q3_K).flat_map(weights).collect()
 }

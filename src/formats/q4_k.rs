@@ -6,7 +6,7 @@ use super::block::{
 use super::k_blocks::{BLOCK, Offset, from_six_bits, to_six_bits, unpack_offset};
 use super::{Format, Ggml};
 
-/// 4.5 bits a weight: as q4_1, but for scales that are packed, too.
+/// 4.5 bits a weight: as `q4_1`, but for scales that are packed, too.
 pub static Q4_K: Format = Format {
     name: "q4_k",
     wgsl: include_str!("../../shaders/formats/q4_k.wgsl"),

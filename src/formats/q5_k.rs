@@ -6,7 +6,7 @@ use super::block::{
 use super::k_blocks::{BLOCK, Offset, from_six_bits, to_six_bits, unpack_offset};
 use super::{Format, Ggml};
 
-/// 5.5 bits a weight: as q5_1, but for scales that are packed, too.
+/// 5.5 bits a weight: as `q5_1`, but for scales that are packed, too.
 pub static Q5_K: Format = Format {
     name: "q5_k",
     wgsl: include_str!("../../shaders/formats/q5_k.wgsl"),

@@ -42,7 +42,7 @@ pub(super) fn nearest_of<const N: usize>(levels: &[i8], values: &[f32; N]) -> [f
     // From one to the next where the middle between them is passed: no branch, so that it is vectorised.
     for pair in levels.windows(2) {
         let [low, high] = [pair[0], pair[1]].map(f32::from);
-        let (middle, step) = ((low + high) / 2.0, high - low);
+        let (middle, step) = (low.midpoint(high), high - low);
         for (nearest, value) in nearest.iter_mut().zip(values) {
             *nearest += if *value > middle { step } else { 0.0 };
         }
