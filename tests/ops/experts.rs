@@ -4,7 +4,9 @@ use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Gpu, Tensor, Weight};
 use tiefsee::ops::{self, Routes};
 
-use crate::common::{assert_near, layouts, noise, open, run_f32, shuffled, stored, upload};
+use crate::common::{
+    assert_near, layouts_with_formats, noise, open, run_f32, shuffled, stored, upload,
+};
 use crate::{EXPONENTIAL, ROUNDING, reference};
 
 /// A choice of experts and the sizes of a product with their weights.
@@ -112,11 +114,9 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn expert_gate_up() {
-    for gpu in layouts() {
-        for &format in formats::ALL {
-            for case in cases() {
-                check_expert_gate_up(&gpu, format, &case);
-            }
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_gate_up(&gpu, format, &case);
         }
     }
 }
@@ -170,11 +170,9 @@ fn expert_gate_up_with_gates_far_below_zero() {
 
 #[test]
 fn expert_down() {
-    for gpu in layouts() {
-        for &format in formats::ALL {
-            for case in cases() {
-                check_expert_down(&gpu, format, &case);
-            }
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_down(&gpu, format, &case);
         }
     }
 }
@@ -199,11 +197,9 @@ pub(crate) fn check_expert_down(gpu: &Gpu, format: &'static Format, case: &Case)
 
 #[test]
 fn expert_matmul() {
-    for gpu in layouts() {
-        for &format in formats::ALL {
-            for case in cases() {
-                check_expert_matmul(&gpu, format, &case);
-            }
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_matmul(&gpu, format, &case);
         }
     }
 }
