@@ -35,6 +35,7 @@ formats! {
     q6_k: Q6_K;
     iq4_nl: IQ4_NL;
     iq4_xs: IQ4_XS;
+    mxfp4: MXFP4;
 }
 
 pub use f8_e4m3::{from_e4m3, to_e4m3};

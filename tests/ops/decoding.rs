@@ -1,6 +1,6 @@
 //! What kernels read of the bits that files have: the very values, to the bit.
 
-use tiefsee::formats::{F8_E4M3, F8_E4M3_32, Format, from_e4m3};
+use tiefsee::formats::{F8_E4M3, F8_E4M3_32, Format, MXFP4, from_e4m3};
 use tiefsee::gpu::{Gpu, Tensor, WeightWriter};
 use tiefsee::ops;
 
@@ -60,6 +60,25 @@ fn every_e4m3() {
             let actual = decode(&gpu, format, [1, 256], &planes);
             assert_same(&actual, &expected, format.name);
         }
+    }
+}
+
+#[test]
+fn every_exponent_of_mxfp4() {
+    let gpu = open();
+    // Of every exponent a block with all numbers, twice.
+    let numbers: Vec<u8> = (0..8).map(|i| 32 * i + 16 + 2 * i).collect();
+    let planes = [numbers.repeat(2 * 256), (0..=u8::MAX).collect()];
+    let expected = (MXFP4.unpack)(&[&planes[0], &planes[1]]);
+    let actual = decode(&gpu, &MXFP4, [1, 256 * 32], &planes);
+    for (i, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+        // Devices may take subnormal numbers for 0; beyond the range anything goes.
+        let flushed = *actual == 0.0 && !expected.is_normal();
+        assert!(
+            actual.to_bits() == expected.to_bits() || flushed || expected.is_infinite(),
+            "exponent {}, value {i}: {actual} for {expected}",
+            i / 32
+        );
     }
 }
 
