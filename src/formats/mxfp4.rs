@@ -50,11 +50,7 @@ fn pack(values: &[f32]) -> Vec<Vec<u8>> {
                 (least, best) = (error, (exponent, levels));
             }
         }
-        let number = |level: f32| {
-            DOUBLED
-                .iter()
-                .position(|&doubled| f32::from(doubled) == level)
-        };
+        let number = |level: f32| DOUBLED.iter().position(|&doubled| doubled == level as i8);
         let found = best.1.map(|level| number(level).unwrap_or(0) as u8);
         numbers.extend(joined::<4, BLOCK>(found));
         exponents.push(best.0 as u8);
