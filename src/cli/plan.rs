@@ -3,7 +3,8 @@
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::formats::{self, Format};
+use tiefsee::formats;
+use tiefsee::gpu::cache;
 use tiefsee::llm::{Plan, open_source};
 use tiefsee::{Error, LoadOptions, Result};
 
@@ -83,20 +84,25 @@ pub(crate) fn refusal(model: &str, options: &LoadOptions) -> Result<String> {
     Ok(table(&plan, known_memory(&plan), &smaller))
 }
 
-/// The plan, and those with weights packed into less, smallest last.
-async fn plans(model: &str, options: &LoadOptions) -> Result<(Plan, Vec<(&'static Format, Plan)>)> {
+/// The plan, and those of options that take less.
+async fn plans(model: &str, options: &LoadOptions) -> Result<(Plan, Vec<(String, Plan)>)> {
     let checkpoint = Checkpoint::open(open_source(model)?).await?;
     let plan = Plan::of(&checkpoint, options).await?;
     let mut smaller = Vec::new();
-    for format in [&formats::Q8_0, &formats::Q4_0] {
-        let quantize = Some(format);
-        let options = LoadOptions {
-            quantize,
-            ..options.clone()
-        };
-        let packed = Plan::of(&checkpoint, &options).await?;
-        if packed.total() < plan.total() {
-            smaller.push((format, packed));
+    let caches = [&cache::F16, &cache::Q8_0].map(|kind| {
+        let mut options = options.clone();
+        options.cache_type = kind;
+        (format!("--cache-type {}", kind.name), options)
+    });
+    let packed = [&formats::Q8_0, &formats::Q6_K, &formats::Q4_K].map(|format| {
+        let mut options = options.clone();
+        options.quantize = Some(format);
+        (format!("--quantize {}", format.name), options)
+    });
+    for (option, options) in caches.into_iter().chain(packed) {
+        let other = Plan::of(&checkpoint, &options).await?;
+        if other.total() < plan.total() {
+            smaller.push((option, other));
         }
     }
     Ok((plan, smaller))
@@ -115,7 +121,7 @@ fn known_memory(plan: &Plan) -> Option<u64> {
     Some(kib << 10)
 }
 
-fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) -> String {
+fn table(plan: &Plan, memory: Option<u64>, smaller: &[(String, Plan)]) -> String {
     let bytes = |bytes| BinaryBytes(bytes).to_string();
     let formats: Vec<_> = plan
         .weights
@@ -156,8 +162,7 @@ fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) 
     if largest > 0 {
         line("fits", format!("--ctx {largest}"), String::new());
     }
-    for (format, packed) in smaller {
-        let option = format!("--quantize {}", format.name);
+    for (option, packed) in smaller {
         let context = packed.largest_context(memory);
         let what = match context {
             0 => "not even then".to_owned(),
@@ -165,7 +170,7 @@ fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) 
             _ => "fits".to_owned(),
         };
         line(
-            &option,
+            option,
             String::new(),
             format!("{}, {what}", bytes(packed.total())),
         );
