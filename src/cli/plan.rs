@@ -58,8 +58,12 @@ fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
 /// [`Error::DoesNotFit`] if the model does not fit; those of reading headers and of writing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let options = arguments.model.load_options()?;
-    let (plan, smaller) = pollster::block_on(plans(&arguments.model.model, &options))?;
-    let memory = arguments.memory.or_else(|| known_memory(&plan));
+    let model = &arguments.model.model;
+    let Plans {
+        plan,
+        memory,
+        smaller,
+    } = pollster::block_on(Plans::of(model, &options, arguments.memory))?;
     if arguments.json {
         output::write_line(&format!("{:#}", object(arguments, &plan, memory)))?;
     } else {
@@ -80,14 +84,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// As of [`run`].
 pub(crate) fn refusal(model: &str, options: &LoadOptions) -> Result<String> {
-    let (plan, smaller) = pollster::block_on(plans(model, options))?;
-    Ok(table(&plan, known_memory(&plan), &smaller))
+    let plans = pollster::block_on(Plans::of(model, options, None))?;
+    Ok(table(&plans.plan, plans.memory, &plans.smaller))
 }
 
-/// The plan, and those of options that take less.
-async fn plans(model: &str, options: &LoadOptions) -> Result<(Plan, Vec<(String, Plan)>)> {
-    let checkpoint = Checkpoint::open(open_source(model)?).await?;
-    let plan = Plan::of(&checkpoint, options).await?;
+/// A plan, what the device has, and, if that is too little, plans with options that take less.
+struct Plans {
+    plan: Plan,
+    memory: Option<u64>,
+    smaller: Vec<(String, Plan)>,
+}
+
+impl Plans {
+    async fn of(model: &str, options: &LoadOptions, memory: Option<u64>) -> Result<Self> {
+        let checkpoint = Checkpoint::open(open_source(model)?).await?;
+        let plan = Plan::of(&checkpoint, options).await?;
+        let memory = memory.or_else(|| known_memory(&plan));
+        let smaller = if plan.fits(memory) {
+            Vec::new()
+        } else {
+            smaller(&checkpoint, options, &plan).await?
+        };
+        Ok(Self {
+            plan,
+            memory,
+            smaller,
+        })
+    }
+}
+
+async fn smaller(
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+    plan: &Plan,
+) -> Result<Vec<(String, Plan)>> {
     let mut smaller = Vec::new();
     let caches = [&cache::F16, &cache::Q8_0].map(|kind| {
         let mut options = options.clone();
@@ -100,12 +130,12 @@ async fn plans(model: &str, options: &LoadOptions) -> Result<(Plan, Vec<(String,
         (format!("--quantize {}", format.name), options)
     });
     for (option, options) in caches.into_iter().chain(packed) {
-        let other = Plan::of(&checkpoint, &options).await?;
+        let other = Plan::of(checkpoint, &options).await?;
         if other.total() < plan.total() {
             smaller.push((option, other));
         }
     }
-    Ok((plan, smaller))
+    Ok(smaller)
 }
 
 /// What the device has: of software adapters the memory that the system has left.
@@ -170,7 +200,7 @@ fn table(plan: &Plan, memory: Option<u64>, smaller: &[(String, Plan)]) -> String
             _ => "fits".to_owned(),
         };
         line(
-            option,
+            &format!("{option:<18}"),
             String::new(),
             format!("{}, {what}", bytes(packed.total())),
         );

@@ -76,7 +76,7 @@ fn what_does_not_fit_says_what_does() {
     assert_eq!(refused.status, Some(6));
     for line in [
         &format!("--ctx {fits}"),
-        "--quantize q4_k",
+        "--quantize q8_0",
         "--cache-type q8_0",
         "10.00 MiB",
     ] {
