@@ -10,6 +10,7 @@ use std::rc::Rc;
 use futures::StreamExt;
 use safetensors::Dtype;
 use serde_json::Value;
+use tiefsee::checkpoint::gguf::is_model_file;
 use tiefsee::checkpoint::{
     Checkpoint, Conversion, Folder, NewTensor, Recipe, TensorFile, pack_blocks, safetensors_header,
 };
@@ -53,13 +54,13 @@ fn convert(model: &str, recipe: &str, output: &str) -> Result<()> {
     let checkpoint = open(model);
     let recipe = Recipe::named(recipe).expect("a recipe");
     pollster::block_on(async {
-        let weights = if output.ends_with(".gguf") {
+        let weights = if is_model_file(output) {
             output.to_owned()
         } else {
             fs::create_dir_all(output).expect("a folder");
             format!("{output}/model.safetensors")
         };
-        let conversion = if output.ends_with(".gguf") {
+        let conversion = if is_model_file(output) {
             Conversion::to_gguf(&checkpoint, &recipe, "test").await?
         } else {
             Conversion::to_folder(&checkpoint, &recipe).await?

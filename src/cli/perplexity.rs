@@ -241,7 +241,7 @@ fn print(
         windows.length
     );
     if let Some(found) = &found.divergence {
-        text += &format!(
+        text += format!(
             "divergence {:.6} +- {:.6} nats; 99 % of tokens at most {:.6}, the most {:.6}\n\
              same top   {:.2} % of tokens\n",
             found.mean.value,
@@ -249,7 +249,8 @@ fn print(
             found.quantile_99,
             found.max,
             100.0 * found.same_top
-        );
+        )
+        .as_str();
     }
     output::write(&text)
 }

@@ -3,7 +3,8 @@
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::formats::{self, Format};
+use tiefsee::formats;
+use tiefsee::gpu::cache;
 use tiefsee::llm::{Plan, open_source};
 use tiefsee::{Error, LoadOptions, Result};
 
@@ -57,8 +58,12 @@ fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
 /// [`Error::DoesNotFit`] if the model does not fit; those of reading headers and of writing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let options = arguments.model.load_options()?;
-    let (plan, smaller) = pollster::block_on(plans(&arguments.model.model, &options))?;
-    let memory = arguments.memory.or_else(|| known_memory(&plan));
+    let model = &arguments.model.model;
+    let Plans {
+        plan,
+        memory,
+        smaller,
+    } = pollster::block_on(Plans::of(model, &options, arguments.memory))?;
     if arguments.json {
         output::write_line(&format!("{:#}", object(arguments, &plan, memory)))?;
     } else {
@@ -79,30 +84,58 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// # Errors
 /// As of [`run`].
 pub(crate) fn refusal(model: &str, options: &LoadOptions) -> Result<String> {
-    let (plan, smaller) = pollster::block_on(plans(model, options))?;
-    Ok(table(&plan, known_memory(&plan), &smaller))
+    let plans = pollster::block_on(Plans::of(model, options, None))?;
+    Ok(table(&plans.plan, plans.memory, &plans.smaller))
 }
 
-/// The plan, and those with weights packed into less, smallest last.
-async fn plans(model: &str, options: &LoadOptions) -> Result<(Plan, Vec<(&'static Format, Plan)>)> {
-    let mut checkpoint = Checkpoint::open(open_source(model)?).await?;
-    if options.ignore_attn_factor {
-        checkpoint.ignore_attn_factor();
-    }
-    let plan = Plan::of(&checkpoint, options).await?;
-    let mut smaller = Vec::new();
-    for format in [&formats::Q8_0, &formats::Q4_0] {
-        let quantize = Some(format);
-        let options = LoadOptions {
-            quantize,
-            ..options.clone()
+/// A plan, what the device has, and, if that is too little, plans with options that take less.
+struct Plans {
+    plan: Plan,
+    memory: Option<u64>,
+    smaller: Vec<(String, Plan)>,
+}
+
+impl Plans {
+    async fn of(model: &str, options: &LoadOptions, memory: Option<u64>) -> Result<Self> {
+        let checkpoint = Checkpoint::open(open_source(model)?).await?;
+        let plan = Plan::of(&checkpoint, options).await?;
+        let memory = memory.or_else(|| known_memory(&plan));
+        let smaller = if plan.fits(memory) {
+            Vec::new()
+        } else {
+            smaller(&checkpoint, options, &plan).await?
         };
-        let packed = Plan::of(&checkpoint, &options).await?;
-        if packed.total() < plan.total() {
-            smaller.push((format, packed));
+        Ok(Self {
+            plan,
+            memory,
+            smaller,
+        })
+    }
+}
+
+async fn smaller(
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+    plan: &Plan,
+) -> Result<Vec<(String, Plan)>> {
+    let mut smaller = Vec::new();
+    let caches = [&cache::F16, &cache::Q8_0].map(|kind| {
+        let mut options = options.clone();
+        options.cache_type = kind;
+        (format!("--cache-type {}", kind.name), options)
+    });
+    let packed = [&formats::Q8_0, &formats::Q6_K, &formats::Q4_K].map(|format| {
+        let mut options = options.clone();
+        options.quantize = Some(format);
+        (format!("--quantize {}", format.name), options)
+    });
+    for (option, options) in caches.into_iter().chain(packed) {
+        let other = Plan::of(checkpoint, &options).await?;
+        if other.total() < plan.total() {
+            smaller.push((option, other));
         }
     }
-    Ok((plan, smaller))
+    Ok(smaller)
 }
 
 /// What the device has: of software adapters the memory that the system has left.
@@ -118,7 +151,7 @@ fn known_memory(plan: &Plan) -> Option<u64> {
     Some(kib << 10)
 }
 
-fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) -> String {
+fn table(plan: &Plan, memory: Option<u64>, smaller: &[(String, Plan)]) -> String {
     let bytes = |bytes| BinaryBytes(bytes).to_string();
     let formats: Vec<_> = plan
         .weights
@@ -159,8 +192,7 @@ fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) 
     if largest > 0 {
         line("fits", format!("--ctx {largest}"), String::new());
     }
-    for (format, packed) in smaller {
-        let option = format!("--quantize {}", format.name);
+    for (option, packed) in smaller {
         let context = packed.largest_context(memory);
         let what = match context {
             0 => "not even then".to_owned(),
@@ -168,7 +200,7 @@ fn table(plan: &Plan, memory: Option<u64>, smaller: &[(&'static Format, Plan)]) 
             _ => "fits".to_owned(),
         };
         line(
-            &option,
+            &format!("{option:<18}"),
             String::new(),
             format!("{}, {what}", bytes(packed.total())),
         );

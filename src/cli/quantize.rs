@@ -120,9 +120,10 @@ fn check_output(arguments: &Arguments) -> Result<()> {
             let what = format!("{}: is a folder, not a file", output.display());
             return Err(Error::Usage(what));
         }
-        return match arguments.force {
-            true => Ok(()),
-            false => output::check_file(output, "--force"),
+        return if arguments.force {
+            Ok(())
+        } else {
+            output::check_file(output, "--force")
         };
     }
     let taken = match fs::read_dir(output) {
@@ -143,10 +144,11 @@ fn check_output(arguments: &Arguments) -> Result<()> {
 fn sizes(conversion: &Conversion) -> String {
     let mut text = String::new();
     for (name, (tensors, bytes)) in conversion.formats() {
-        text += &format!(
+        text += format!(
             "{name:<8}{:>12}  {tensors} tensors\n",
             BinaryBytes(bytes).to_string()
-        );
+        )
+        .as_str();
     }
     let total = BinaryBytes(conversion.bytes()).to_string();
     text + &format!("{:<8}{total:>12}\n", "total")

@@ -23,7 +23,7 @@ pub(super) fn refuse_attention_bias(fields: &Fields) -> Result<()> {
     Ok(())
 }
 
-/// Every activation but SiLU.
+/// Every activation but `SiLU`.
 pub(super) fn refuse_activation(fields: &Fields) -> Result<()> {
     match fields.str_or("hidden_act", "silu")? {
         "silu" => Ok(()),

@@ -38,9 +38,10 @@ impl Ends {
         Ok(Self {
             embed_tokens: loader.linear(&model, "embed_tokens", table).await?.weight,
             norm: loader.norm(&model, "norm", hidden, epsilon).await?,
-            lm_head: match tied {
-                true => None,
-                false => Some(loader.linear(&root, "lm_head", table).await?.weight),
+            lm_head: if tied {
+                None
+            } else {
+                Some(loader.linear(&root, "lm_head", table).await?.weight)
             },
         })
     }

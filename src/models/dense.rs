@@ -80,18 +80,22 @@ async fn load_attention(
         ("k_proj", kv_heads * head_dim),
         ("v_proj", kv_heads * head_dim),
     ];
-    let norm = async |name| match config.has_head_norms {
-        true => loader
-            .norm(scope, name, head_dim, config.rms_norm_eps)
-            .await
-            .map(Some),
-        false => Ok(None),
+    let norm = async |name| {
+        if config.has_head_norms {
+            loader
+                .norm(scope, name, head_dim, config.rms_norm_eps)
+                .await
+                .map(Some)
+        } else {
+            Ok(None)
+        }
     };
     Ok(GroupedQueryAttention {
         qkv_proj: loader.joined(scope, &parts, hidden).await?,
-        qkv_bias: match config.has_qkv_bias {
-            true => Some(joined_bias(loader, scope, &parts).await?),
-            false => None,
+        qkv_bias: if config.has_qkv_bias {
+            Some(joined_bias(loader, scope, &parts).await?)
+        } else {
+            None
         },
         q_norm: norm("q_norm").await?,
         k_norm: norm("k_norm").await?,

@@ -39,7 +39,7 @@ fn wrong_usage_ends_with_2() {
     }
     let quantize = ended(&mut tiefsee(&["run", "demo", "a", "--quantize", "q5_q"])).failed(2);
     assert!(
-        quantize.contains("f32, f16, bf16, f8_e4m3, f8_e4m3_32, q8_0, q4_0"),
+        quantize.contains("f32, f16, bf16, ") && quantize.contains("q4_k"),
         "{quantize}"
     );
     let cache = ended(&mut tiefsee(&["run", "demo", "a", "--cache-type", "q4_0"])).failed(2);

@@ -74,7 +74,12 @@ fn what_does_not_fit_says_what_does() {
     );
     let refused = ended(&mut on_device(&["plan", "demo", "--memory", "10MiB"]));
     assert_eq!(refused.status, Some(6));
-    for line in [&format!("--ctx {fits}"), "--quantize q4_0", "10.00 MiB"] {
+    for line in [
+        &format!("--ctx {fits}"),
+        "--quantize q8_0",
+        "--cache-type q8_0",
+        "10.00 MiB",
+    ] {
         assert!(refused.stdout.contains(line), "{}", refused.stdout);
     }
     assert!(refused.stderr.contains("demo needs "), "{}", refused.stderr);

@@ -1,4 +1,4 @@
-//! A random GGUF file of the model, as llama.cpp would convert it: Q4_K where rows are whole blocks of 256.
+//! A random GGUF file of the model, as llama.cpp would convert it: `Q4_K` where rows are whole blocks of 256.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -1,4 +1,4 @@
-//! DeepSeek-V2-Lite's true shapes, two layers of it, in a random GGUF file of Q4_K: loading stays within
+//! DeepSeek-V2-Lite's true shapes, two layers of it, in a random GGUF file of `Q4_K`: loading stays within
 //! the memory that there is, `plan` foretells it, and the scores are those of a reference on the processor.
 //!
 //! The only test of its process, since it measures the process's memory.

@@ -161,7 +161,7 @@ impl<'c> Part<'c> {
     /// Ranges of rows that are read together.
     fn pieces(&self) -> Vec<Range<usize>> {
         match self {
-            Self::Values(_) => vec![0..1],
+            Self::Values(_) => std::iter::once(0..1).collect(),
             Self::Stored {
                 tensor,
                 rows,
@@ -265,7 +265,7 @@ fn converted<'c>(
 }
 
 /// One part for each head of `tensor`, whose rows change their order.
-fn heads<'c>(tensor: StoredTensor<'c>, heads: usize, order: Order) -> Result<Vec<Part<'c>>> {
+fn heads(tensor: StoredTensor<'_>, heads: usize, order: Order) -> Result<Vec<Part<'_>>> {
     let rows = tensor.rows();
     if heads == 0 || !rows.is_multiple_of(2 * heads) {
         let what = format!("tensor `{}` has {rows} rows for {heads} heads", tensor.name);

@@ -20,25 +20,22 @@ pub(in crate::checkpoint) async fn describe(
     name: &str,
     file_type: u32,
 ) -> Result<Metadata> {
-    let mut metadata = match checkpoint.metadata() {
-        Some(metadata) => {
-            let mut metadata = metadata.clone();
-            // It becomes one file, which begins its tensors where files do that do not say.
-            metadata.retain(|key, _| !key.starts_with("split.") && key != "general.alignment");
-            metadata
-        }
-        None => {
-            let mut keys = Keys {
-                fields: checkpoint.fields()?,
-                architecture,
-                metadata: Metadata::new(),
-            };
-            keys.add_all()?;
-            vocabulary::add(checkpoint, &mut keys.metadata).await?;
-            let name = MetadataValue::text(name);
-            keys.metadata.insert("general.name".into(), name);
-            keys.metadata
-        }
+    let mut metadata = if let Some(metadata) = checkpoint.metadata() {
+        let mut metadata = metadata.clone();
+        // It becomes one file, which begins its tensors where files do that do not say.
+        metadata.retain(|key, _| !key.starts_with("split.") && key != "general.alignment");
+        metadata
+    } else {
+        let mut keys = Keys {
+            fields: checkpoint.fields()?,
+            architecture,
+            metadata: Metadata::new(),
+        };
+        keys.add_all()?;
+        vocabulary::add(checkpoint, &mut keys.metadata).await?;
+        let name = MetadataValue::text(name);
+        keys.metadata.insert("general.name".into(), name);
+        keys.metadata
     };
     for (key, value) in [
         ("general.architecture", MetadataValue::text(architecture)),

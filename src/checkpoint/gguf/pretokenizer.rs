@@ -116,10 +116,9 @@ pub(super) fn name_of(pre_tokenizer: Option<&Value>) -> Option<&'static str> {
         }
         true if has_kind("Digits") && has(r"\s?\p{L}+") => Some("deepseek-coder"),
         true if has_kind("Digits") && has(r"\s+$") => Some("deepseek-llm"),
-        true => None,
         false if has_kind("Digits") => Some("smollm"),
         false if has_kind("ByteLevel") => Some("gpt-2"),
-        false => None,
+        _ => None,
     }
 }
 
