@@ -56,6 +56,7 @@ pub(super) const fn plain(id: u32, bytes: usize) -> Ggml {
         weights: 1,
         bytes,
         halves: &[],
+        exponents: &[],
         to_planes: |blocks| vec![blocks.to_vec()],
         to_blocks: |planes| planes[0].to_vec(),
     }

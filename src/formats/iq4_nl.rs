@@ -21,6 +21,7 @@ pub static IQ4_NL: Format = Format {
         weights: BLOCK,
         bytes: 18,
         halves: &[0],
+        exponents: &[],
         to_planes: nibbles_to_planes,
         to_blocks: nibbles_to_blocks,
     }),

@@ -22,6 +22,7 @@ pub static IQ4_XS: Format = Format {
         weights: BLOCK,
         bytes: 136,
         halves: &[0],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

@@ -77,6 +77,8 @@ pub struct Ggml {
     pub bytes: usize,
     /// Where in a block's bytes there are scales of half precision, which must be finite.
     pub halves: &'static [usize],
+    /// Where there are scales that are only an exponent, which must not make numbers infinite.
+    pub exponents: &'static [usize],
     /// Blocks as they lie in the file to planes.
     pub to_planes: fn(blocks: &[u8]) -> Vec<Vec<u8>>,
     /// Planes to blocks as they lie in the file.

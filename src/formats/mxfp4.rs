@@ -28,6 +28,7 @@ pub static MXFP4: Format = Format {
         weights: BLOCK,
         bytes: 17,
         halves: &[],
+        exponents: &[0],
         to_planes,
         to_blocks,
     }),

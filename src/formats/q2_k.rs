@@ -20,6 +20,7 @@ pub static Q2_K: Format = Format {
         weights: BLOCK,
         bytes: 84,
         halves: &[80, 82],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

@@ -22,6 +22,7 @@ pub static Q3_K: Format = Format {
         weights: BLOCK,
         bytes: 110,
         halves: &[108],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

@@ -31,6 +31,7 @@ pub static Q4_0: Format = Format {
         weights: BLOCK,
         bytes: 18,
         halves: &[0],
+        exponents: &[],
         to_planes: nibbles_to_planes,
         to_blocks: nibbles_to_blocks,
     }),

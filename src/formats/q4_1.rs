@@ -22,6 +22,7 @@ pub static Q4_1: Format = Format {
         weights: BLOCK,
         bytes: 20,
         halves: &[0, 2],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

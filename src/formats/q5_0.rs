@@ -23,6 +23,7 @@ pub static Q5_0: Format = Format {
         weights: BLOCK,
         bytes: 22,
         halves: &[0],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

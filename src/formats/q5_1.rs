@@ -23,6 +23,7 @@ pub static Q5_1: Format = Format {
         weights: BLOCK,
         bytes: 24,
         halves: &[0, 2],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

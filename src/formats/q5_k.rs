@@ -20,6 +20,7 @@ pub static Q5_K: Format = Format {
         weights: BLOCK,
         bytes: 176,
         halves: &[0, 2],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

@@ -22,6 +22,7 @@ pub static Q6_K: Format = Format {
         weights: BLOCK,
         bytes: 210,
         halves: &[208],
+        exponents: &[],
         to_planes,
         to_blocks,
     }),

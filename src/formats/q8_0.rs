@@ -27,6 +27,7 @@ pub static Q8_0: Format = Format {
         weights: BLOCK,
         bytes: 34,
         halves: &[0],
+        exponents: &[],
         to_planes: |blocks| {
             planes_of(blocks.chunks_exact(34), |block, [numbers, scales]| {
                 scales.extend(&block[..2]);

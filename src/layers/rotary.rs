@@ -198,7 +198,7 @@ mod tests {
         };
         assert!(is(5.0, 1.0) && is(0.5, 1.0 / 8.0));
         // Half way between 1 and 4 turns: the mean of both.
-        assert!(is(2.5, (1.0 + 1.0 / 8.0) / 2.0));
+        assert!(is(2.5, f64::midpoint(1.0, 1.0 / 8.0)));
         // The published checkpoints state the same as divisors.
         let scaled = Rotary::new(128, 5e5, &Scaling::Llama3(llama3), 1.0);
         let plain = Rotary::new(128, 5e5, &Scaling::None, 1.0);
