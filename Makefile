@@ -35,9 +35,10 @@ build:
 test:
 	@sh tests/setup.sh all
 	cargo fmt --check
+	rustfmt --edition 2024 --check src/formats/*.rs
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
-	sh tests/on.sh lavapipe all cargo test --release --locked
+	TIEFSEE_FUZZ_SECONDS=60 sh tests/on.sh lavapipe all cargo test --release --locked
 	sh tests/on.sh lavapipe none cargo test --release --locked $(GPU_TEST_FLAGS)
 	sh tests/on.sh swiftshader all cargo test --release --locked $(GPU_TEST_FLAGS)
 	sh tests/on.sh swiftshader none cargo test --release --locked $(GPU_TEST_FLAGS)
