@@ -344,7 +344,6 @@ fn write_reference(file: &str, windows: &Windows, scores: &[f32]) {
 fn packing_costs_little() {
     let place = Place::new("costs");
     let (problems, windows, learnt) = problems(40);
-    let problems = &problems[..8];
     let (_, exact) = pollster::block_on(evaluate("demo", &windows, None));
     write_reference(&place.file("reference.safetensors"), &windows, &exact);
     for (recipe, most) in [
@@ -354,9 +353,6 @@ fn packing_costs_little() {
         ("q4_k_m", 0.03),
         ("q4_0", 0.03),
     ] {
-        if Recipe::named(recipe).is_none() {
-            continue;
-        }
         let file = place.file(&format!("{recipe}.gguf"));
         convert("demo", recipe, &file).expect("a file");
         let (found, scores) = pollster::block_on(async {
@@ -374,7 +370,7 @@ fn packing_costs_little() {
         let answers = divergence(&exact, &scores, &learnt);
         // An answer takes much longer than to read it.
         let asked = if ["q8_0", "q4_k"].contains(&recipe) {
-            problems
+            &problems[..]
         } else {
             &[]
         };
@@ -386,7 +382,7 @@ fn packing_costs_little() {
         );
         assert!(answers < most, "{recipe}: {answers}");
         assert!(
-            2 * correct >= asked.len(),
+            10 * correct >= 7 * asked.len(),
             "{recipe}: {correct} are correct"
         );
     }
