@@ -206,7 +206,7 @@ impl Keys<'_> {
                 Some(own / (0.1 * yarn.factor.ln() + 1.0))
             });
             if let Some(factor) = factor {
-                self.put_number("rope.scaling.yarn_attn_factor", factor);
+                self.put_number("rope.scaling.attn_factor", factor);
             }
             return Ok(());
         }
