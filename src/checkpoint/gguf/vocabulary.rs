@@ -72,6 +72,7 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
     let lines = merges.iter().map(String::as_str);
     put(MERGES, MetadataValue::list(lines));
     tokens.put_named(&config, checkpoint.config(), metadata);
+    tokens.put_ends(&generation, metadata);
     let mut put = |key: &str, value| _ = metadata.insert(key.to_owned(), value);
     if let Some(add) = config["add_bos_token"].as_bool() {
         put("tokenizer.ggml.add_bos_token", MetadataValue::flag(add));
@@ -167,6 +168,18 @@ impl Tokens {
                 let key = format!("tokenizer.ggml.{name}_token_id");
                 metadata.insert(key, MetadataValue::count(id as u32));
             }
+        }
+    }
+
+    /// Adds what else answers end with: GGUF files have names for two such tokens.
+    fn put_ends(&self, generation: &Value, metadata: &mut Metadata) {
+        let key = |name: &str| format!("tokenizer.ggml.{name}_token_id");
+        let eos = metadata.get(&key("eos")).and_then(MetadataValue::as_u64);
+        let ends = generation["eos_token_id"].as_array();
+        let ends = ends.into_iter().flatten().filter_map(Value::as_u64);
+        let others = ends.filter(|&id| Some(id) != eos && id < self.texts.len() as u64);
+        for (name, id) in ["eot", "eom"].into_iter().zip(others) {
+            metadata.insert(key(name), MetadataValue::count(id as u32));
         }
     }
 
