@@ -31,6 +31,8 @@ pub struct Loader<'a> {
     pub quantize: Option<&'static Format>,
     /// Told of every slab.
     pub progress: &'a dyn Fn(Progress),
+    /// Bytes of the checkpoint.
+    total: u64,
     loaded: Cell<u64>,
 }
 
@@ -129,6 +131,7 @@ impl<'a> Loader<'a> {
             checkpoint,
             quantize,
             progress,
+            total: checkpoint.bytes(),
             loaded: Cell::new(0),
         }
     }
@@ -253,7 +256,7 @@ impl<'a> Loader<'a> {
         for first in part.rows.clone().step_by(step) {
             let rows = first..part.rows.end.min(first + step);
             let share = rows.len() as u64 * (part.columns.len() as u64) * tensor.bytes()
-                / (tensor.rows() * tensor.columns()) as u64;
+                / (tensor.rows() as u64 * tensor.columns() as u64);
             if as_stored {
                 let planes = tensor.read_planes(rows).await?;
                 let planes = part.slice_planes(planes, format, columns);
@@ -269,7 +272,7 @@ impl<'a> Loader<'a> {
 
     /// Adds `bytes` to what is loaded, and tells.
     pub fn advance(&self, bytes: u64) {
-        let total = self.checkpoint.bytes();
+        let total = self.total;
         // A few rows may be read twice.
         self.loaded.set(total.min(self.loaded.get() + bytes));
         (self.progress)(Progress {
