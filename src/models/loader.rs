@@ -138,6 +138,12 @@ impl<'a> Loader<'a> {
 
     /// A vector of f32: gains and biases.
     pub async fn vector(&self, scope: &Scope<'_>, name: &str, width: usize) -> Result<Tensor> {
+        let values = self.values(scope, name, width).await?;
+        Ok(Tensor::upload(self.gpu, &[width], &values))
+    }
+
+    /// The numbers of a vector; zeros if the device only counts.
+    pub async fn values(&self, scope: &Scope<'_>, name: &str, width: usize) -> Result<Vec<f32>> {
         let tensor = scope.tensor(name, &[width])?;
         let values = if self.gpu.is_counting() {
             vec![0.0; width]
@@ -145,7 +151,7 @@ impl<'a> Loader<'a> {
             tensor.read_all().await?
         };
         self.advance(tensor.bytes());
-        Ok(Tensor::upload(self.gpu, &[width], &values))
+        Ok(values)
     }
 
     /// A norm called `name`.
