@@ -55,8 +55,7 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
         .map_err(|error| Error::damaged(path.as_str(), error.to_string()))?;
     let config = object(checkpoint, "tokenizer_config.json").await?;
     let generation = object(checkpoint, "generation_config.json").await?;
-    let size = checkpoint.fields()?.usize("vocab_size")?;
-    let tokens = Tokens::new(&path, &file, size)?;
+    let tokens = Tokens::new(&path, &file, size(checkpoint)?)?;
     let pre = pretokenizer::name_of(file.pre_tokenizer.as_ref());
     let pre = pre.ok_or_else(|| {
         let what = "cuts texts in a way that GGUF files have no name for";
@@ -100,6 +99,23 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
     Ok(())
 }
 
+/// Rows of the table of embeddings, each of which has a token in a GGUF file.
+fn size(checkpoint: &Checkpoint) -> Result<usize> {
+    let fields = checkpoint.fields()?;
+    let size = fields.usize("vocab_size")?;
+    let table = checkpoint.tensor("model.embed_tokens.weight");
+    let rows = table.map_or(0, |table| table.rows());
+    if size != rows {
+        let what = format!("is {size}, but the table of embeddings has {rows} rows");
+        return Err(fields.damaged("vocab_size", &what));
+    }
+    if size > MOST_TOKENS {
+        let what = format!("is {size}; GGUF files are written with up to {MOST_TOKENS}");
+        return Err(fields.unsupported("vocab_size", &what));
+    }
+    Ok(size)
+}
+
 async fn object(checkpoint: &Checkpoint, file: &str) -> Result<Value> {
     let Some(text) = checkpoint.text(file).await? else {
         return Ok(Value::Null);
@@ -126,7 +142,6 @@ struct Tokens {
 impl Tokens {
     /// The tokens of `file`, and fillers up to the `size` of the table of embeddings.
     fn new(path: &str, file: &File, size: usize) -> Result<Self> {
-        let size = size.min(MOST_TOKENS);
         let mut tokens = Self {
             texts: (0..size).map(|id| format!("[PAD{id}]")).collect(),
             types: vec![UNUSED as i32; size],
