@@ -125,6 +125,10 @@ fn gguf_files_are_as_llama_cpp_makes_them() {
             config
         };
         assert_eq!(without_texts(&own), without_texts(&theirs), "{name}");
+        let is_qwen3 = name == "qwen3";
+        let key = "qwen3.rope.scaling.attn_factor";
+        let metadata = own.metadata().expect("metadata");
+        assert_eq!(metadata.contains_key(key), is_qwen3, "{name}");
     }
 }
 
