@@ -11,9 +11,9 @@ PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
 # The integration tests that use a device: they run on each driver, with and without its tiers,
-# but for the real models, which take long and run once.
+# but for the real models and for what packing costs, which take long and run once.
 GPU_TESTS = $(shell grep -rlE --include='*.rs' '^mod common;|CARGO_BIN_EXE_' tests \
-	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vxE 'common|real_models' | sort -u)
+	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vxE 'common|real_models|convert' | sort -u)
 GPU_TEST_FLAGS = $(or $(GPU_TESTS:%=--test %),$(error no test under tests/ uses a device))
 
 .PHONY: demo bench web test build
