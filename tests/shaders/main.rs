@@ -109,7 +109,8 @@ fn parse(text: &str) -> Result<Module, String> {
 }
 
 fn validate(module: &Module, text: &str, tiers: Tiers) -> Result<ModuleInfo, String> {
-    let mut capabilities = Capabilities::empty();
+    // unpack2x16float belongs to WebGPU's core, and wgpu's back ends have it everywhere.
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     capabilities.set(Capabilities::SUBGROUP, tiers.subgroup_size > 0);
     capabilities.set(Capabilities::SHADER_FLOAT16, tiers.f16);
     capabilities.set(Capabilities::SHADER_INT64, tiers.int64);
