@@ -10,9 +10,10 @@ PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
 # Drivers complain where there is no such folder, as on a server.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
-# The integration tests that use a device: they run on each driver, with and without its tiers.
+# The integration tests that use a device: they run on each driver, with and without its tiers,
+# but for the real models, which take long and run once.
 GPU_TESTS = $(shell grep -rlE --include='*.rs' '^mod common;|CARGO_BIN_EXE_' tests \
-	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vx common | sort -u)
+	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vxE 'common|real_models' | sort -u)
 GPU_TEST_FLAGS = $(or $(GPU_TESTS:%=--test %),$(error no test under tests/ uses a device))
 
 .PHONY: demo bench web test build
@@ -34,9 +35,10 @@ build:
 test:
 	@sh tests/setup.sh all
 	cargo fmt --check
+	rustfmt --edition 2024 --check src/formats/*.rs
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
-	sh tests/on.sh lavapipe all cargo test --release --locked
+	TIEFSEE_FUZZ_SECONDS=60 sh tests/on.sh lavapipe all cargo test --release --locked
 	sh tests/on.sh lavapipe none cargo test --release --locked $(GPU_TEST_FLAGS)
 	sh tests/on.sh swiftshader all cargo test --release --locked $(GPU_TEST_FLAGS)
 	sh tests/on.sh swiftshader none cargo test --release --locked $(GPU_TEST_FLAGS)

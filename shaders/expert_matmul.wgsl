@@ -4,14 +4,17 @@
 //   entries  [tokens, slots]
 //   tiles    [max_tiles, 4]
 //   weight   [experts, outer, inner]
-//   y        [tokens, slots, outer]
+//   y        [tokens, slots, width]
 //
 // Each lane computes a tile's four entries by four values of y in registers. `repeat`
-// is the number of slots where they share a token's row of x, else 1.
+// is the number of slots where they share a token's row of x, else 1. The products are
+// columns of y from `first_column` on.
 
 struct Params {
     repeat: u32,
     outer: u32,
+    first_column: u32,
+    width: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,7 +44,7 @@ fn main(
     let weight_rows = expert_row + min(column + next, vec4u(params.outer - 1));
     let block = block_product(rows / params.repeat, weight_rows);
     for (var i = 0u; i < count; i++) {
-        let start = rows[i] * params.outer + column;
+        let start = rows[i] * params.width + params.first_column + column;
         for (var j = 0u; j < 4 && column + j < params.outer; j++) {
             y[start + j] = block[i][j];
         }

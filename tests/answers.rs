@@ -16,8 +16,7 @@ fn load(sequences: usize) -> Llm {
         device: common::options(),
         sequences,
         context: Some(1024),
-        quantize: None,
-        cache_type: Default::default(),
+        ..LoadOptions::default()
     };
     pollster::block_on(Llm::load("demo", options)).expect("the bundled model")
 }
@@ -330,10 +329,10 @@ fn quantised_weights_still_calculate() {
     for format in [&tiefsee::formats::Q8_0, &tiefsee::formats::F16] {
         let options = LoadOptions {
             device: common::options(),
-            sequences: 1,
             context: Some(512),
             quantize: Some(format),
             cache_type: &cache::Q8_0,
+            ..LoadOptions::default()
         };
         let mut llm = pollster::block_on(Llm::load("demo", options)).expect("the bundled model");
         let (_, content, _) = complete(&mut llm, &user("What is 27 + 48?"), &greedy());

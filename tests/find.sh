@@ -104,3 +104,8 @@ has_node() {
     command -v npm >/dev/null 2>&1 &&
         node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null
 }
+
+# Whether there is a Python that gets packages.
+has_pip() {
+    python3 -m pip --version >/dev/null 2>&1
+}

@@ -24,13 +24,7 @@ impl Folder {
     }
 
     fn run(&self, flags: &[&str]) -> (Option<i32>, String) {
-        let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_tiefsee"))
-            .arg("manifest")
-            .arg(&self.0)
-            .args(flags)
-            .output()
-            .expect("the program");
-        (status.code(), String::from_utf8(stderr).expect("text"))
+        run(&self.0, flags)
     }
 
     fn manifest(&self) -> Value {
@@ -39,10 +33,33 @@ impl Folder {
     }
 }
 
+fn run(model: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_tiefsee"))
+        .arg("manifest")
+        .arg(model)
+        .args(flags)
+        .output()
+        .expect("the program");
+    (status.code(), String::from_utf8(stderr).expect("text"))
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         _ = fs::remove_dir_all(&self.0);
     }
+}
+
+#[test]
+fn a_gguf_file_has_a_manifest_beside_it() {
+    let folder = Folder::new("gguf");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf/qwen2.gguf");
+    let file = folder.0.join("q.gguf");
+    fs::copy(golden, &file).expect("a copy");
+    assert_eq!(run(&file, &[]).0, Some(0));
+    let manifest = folder.manifest();
+    let files = manifest["files"].as_object().expect("files");
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["q.gguf"]);
+    assert_eq!(run(&file, &["--check"]).0, Some(0));
 }
 
 #[test]

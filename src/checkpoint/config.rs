@@ -139,6 +139,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A list of numbers to divide by.
+    fn divisors(&self, name: &str) -> Result<Vec<f64>> {
+        let divisor = |value: &Value| value.as_f64().filter(|&value| value > 0.0);
+        let divisors = |value: &'a Value| value.as_array()?.iter().map(divisor).collect();
+        let divisors = self.optional(name, "a list of numbers above 0", divisors)?;
+        self.required(name, divisors)
+    }
+
     /// A number for which `is_sensible`, or the error that it must be `what`.
     fn checked(
         &self,
@@ -178,7 +186,31 @@ pub struct Rope {
     /// The base of the frequencies.
     pub theta: f64,
     /// How they are stretched beyond the length of the training.
-    pub scaling: Option<Yarn>,
+    pub scaling: Option<RopeScaling>,
+}
+
+/// The kinds of `rope_scaling`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RopeScaling {
+    /// `yarn`
+    Yarn(Yarn),
+    /// `llama3`
+    Llama3(Llama3),
+    /// `divisors`: a number for each pair of columns, as GGUF files have them.
+    Divisors(Vec<f64>),
+}
+
+/// Llama 3.1's scaling, under the names of config.json.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Llama3 {
+    /// What low frequencies are divided by.
+    pub factor: f64,
+    /// Turns over the original length below which a frequency is low.
+    pub low_freq_factor: f64,
+    /// Turns above which it is high.
+    pub high_freq_factor: f64,
+    /// Positions the model was first trained with.
+    pub original_max_position_embeddings: usize,
 }
 
 /// `YaRN` scaling, under the names of config.json.
@@ -230,7 +262,7 @@ fn read_theta(fields: &Fields) -> Result<Option<f64>> {
     fields.checked("rope_theta", "above 1", |theta| theta > 1.0)
 }
 
-fn read_scaling(parameters: &Fields, config: &Fields) -> Result<Option<Yarn>> {
+fn read_scaling(parameters: &Fields, config: &Fields) -> Result<Option<RopeScaling>> {
     let name = if parameters.optional_str("rope_type")?.is_some() {
         "rope_type"
     } else {
@@ -238,9 +270,21 @@ fn read_scaling(parameters: &Fields, config: &Fields) -> Result<Option<Yarn>> {
     };
     match parameters.optional_str(name)? {
         Some("default") => Ok(None),
-        Some("yarn") => Yarn::new(parameters, config).map(Some),
+        Some("yarn") => {
+            let yarn = Yarn::new(parameters, config)?;
+            Ok(Some(RopeScaling::Yarn(yarn)))
+        }
+        Some("llama3") => {
+            let llama3 = Llama3::new(parameters, config)?;
+            Ok(Some(RopeScaling::Llama3(llama3)))
+        }
+        Some("divisors") => {
+            let divisors = parameters.divisors("divisors")?;
+            Ok(Some(RopeScaling::Divisors(divisors)))
+        }
         Some(other) => {
-            let what = format!("is {other:?}: only \"default\" and \"yarn\" are supported");
+            let what =
+                format!("is {other:?}: only \"default\", \"yarn\" and \"llama3\" are supported");
             Err(parameters.unsupported(name, &what))
         }
         None if parameters.map.contains_key("factor") => {
@@ -252,6 +296,36 @@ fn read_scaling(parameters: &Fields, config: &Fields) -> Result<Option<Yarn>> {
             }
             None => Ok(None),
         },
+    }
+}
+
+/// `original_max_position_embeddings`, or else `max_position_embeddings`.
+fn original_length(parameters: &Fields, config: &Fields) -> Result<usize> {
+    let name = "original_max_position_embeddings";
+    match parameters.optional_usize(name)? {
+        Some(0) => Err(parameters.damaged(name, "is 0")),
+        Some(original) => Ok(original),
+        None => config.usize("max_position_embeddings"),
+    }
+}
+
+impl Llama3 {
+    fn new(parameters: &Fields, config: &Fields) -> Result<Self> {
+        let required = |name, what, is_sensible: fn(f64) -> bool| {
+            parameters.required(name, parameters.checked(name, what, is_sensible)?)
+        };
+        let low = required("low_freq_factor", "above 0", |value| value > 0.0)?;
+        let high = required("high_freq_factor", "above 0", |value| value > 0.0)?;
+        if high <= low {
+            let what = format!("is {high}, but low_freq_factor is {low}, which is not less");
+            return Err(parameters.damaged("high_freq_factor", &what));
+        }
+        Ok(Self {
+            factor: required("factor", "at least 1", |factor| factor >= 1.0)?,
+            low_freq_factor: low,
+            high_freq_factor: high,
+            original_max_position_embeddings: original_length(parameters, config)?,
+        })
     }
 }
 
@@ -269,19 +343,13 @@ impl Yarn {
         if !parameters.bool_or("truncate", true)? {
             return Err(parameters.unsupported("truncate", "is false: only true is supported"));
         }
-        let name = "original_max_position_embeddings";
-        let original = match parameters.optional_usize(name)? {
-            Some(0) => return Err(parameters.damaged(name, "is 0")),
-            Some(original) => original,
-            None => config.usize("max_position_embeddings")?,
-        };
         Ok(Self {
             factor: parameters.required("factor", factor)?,
             beta_fast,
             beta_slow,
             mscale: mscale("mscale")?,
             mscale_all_dim: mscale("mscale_all_dim")?,
-            original_max_position_embeddings: original,
+            original_max_position_embeddings: original_length(parameters, config)?,
             attention_factor: positive("attention_factor")?,
             attn_factor: positive("attn_factor")?,
         })

@@ -1,9 +1,12 @@
 //! A model as its files: tensors by name, config.json, texts.
 //!
 //! Every number in a file is checked against the bytes that are there before it is
-//! used; nothing here knows an architecture or a device.
+//! used; nothing here knows a device, and only `gguf` knows what architectures are called.
 
+mod blocks;
 mod config;
+mod convert;
+pub mod gguf;
 mod manifest;
 mod numbers;
 mod safetensors;
@@ -11,6 +14,7 @@ mod scales;
 mod scope;
 mod source;
 mod tensor;
+mod tensor_file;
 mod unique;
 
 use std::collections::BTreeMap;
@@ -20,18 +24,29 @@ use ::safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::gguf::Metadata;
 use self::safetensors::read_header;
-use self::scales::{SUFFIX, Scales};
+use self::scales::{SUFFIX, Scales, fp8_block};
 use self::source::{is_plain_name, path, read_text};
 use self::unique::Unique;
 use crate::error::{Error, Result};
 
-pub use self::config::{Fields, Rope, Yarn};
+pub use self::config::{Fields, Llama3, Rope, RopeScaling, Yarn};
+pub use self::convert::{Conversion, Packer, Recipe, pack_blocks};
 pub use self::manifest::{MANIFEST, Manifest};
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
 use self::tensor::Location;
 pub use self::tensor::{Encoding, StoredTensor};
+pub use self::tensor_file::{NewTensor, TensorFile, safetensors_header};
+
+/// The texts that a folder may have beside config.json.
+pub const TEXTS: [&str; 4] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+];
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -43,12 +58,15 @@ const LARGEST_CONFIG: u64 = 16 << 20;
 /// The most bytes of any other text.
 const LARGEST_TEXT: u64 = 256 << 20;
 
-/// A model folder as Hugging Face lays it out: config.json and safetensors files.
+/// A model as Hugging Face lays it out, config.json and safetensors files, or GGUF files that are
+/// read as if they were laid out so.
 pub struct Checkpoint {
     source: Rc<dyn Source>,
     config: Value,
     /// The file that says which tensors there are.
-    contents: &'static str,
+    contents: String,
+    /// That of GGUF files.
+    metadata: Option<Metadata>,
     shards: Vec<String>,
     tensors: BTreeMap<String, Entry>,
     /// Rows and columns of the blocks of FP8 weights that share a scale.
@@ -66,29 +84,70 @@ impl Checkpoint {
     /// [`Error::NotFound`] when one of the files is missing, [`Error::Damaged`] or
     /// [`Error::Unsupported`] for what is wrong in one.
     pub async fn open(source: Rc<dyn Source>) -> Result<Self> {
-        let config = read_config(&*source).await?;
-        let mut checkpoint = Self {
+        match source.model_file() {
+            Some(file) => Self::open_gguf(source, &file).await,
+            None => Self::open_folder(source).await,
+        }
+    }
+
+    fn new(source: Rc<dyn Source>, config: Value, contents: &str) -> Self {
+        Self {
             source,
             config,
-            contents: SINGLE,
+            contents: contents.to_owned(),
+            metadata: None,
             shards: Vec::new(),
             tensors: BTreeMap::new(),
             fp8_block: None,
-        };
-        checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
+        }
+    }
+
+    async fn open_folder(source: Rc<dyn Source>) -> Result<Self> {
+        let config = read_config(&*source).await?;
+        let mut checkpoint = Self::new(source, config, SINGLE);
+        let has_blocks = blocks::is_meant(&checkpoint.fields()?)?;
+        if !has_blocks {
+            checkpoint.fp8_block = fp8_block(&checkpoint.fields()?)?;
+        }
         if let Some(tensors) = read_header(&*checkpoint.source, SINGLE).await? {
             checkpoint.add_shard(SINGLE, tensors)?;
         } else {
-            checkpoint.contents = INDEX;
+            INDEX.clone_into(&mut checkpoint.contents);
             checkpoint.read_shards().await?;
         }
         checkpoint.check_scales()?;
+        if has_blocks {
+            checkpoint.retype()?;
+        }
         Ok(checkpoint)
+    }
+
+    /// Takes tensors of bytes for the blocks that config.json says they hold.
+    fn retype(&mut self) -> Result<()> {
+        for (name, format) in blocks::types(&self.config) {
+            let Some(Entry { shard, location }) = self.tensors.get_mut(name) else {
+                let what = format!("names the type of `{name}`, but there is no such tensor");
+                return Err(Error::damaged(self.path(CONFIG), what));
+            };
+            let path = path(&*self.source, &self.shards[*shard]);
+            blocks::retype(&path, name, location, format)?;
+        }
+        Ok(())
     }
 
     /// What config.json holds, an object.
     pub fn config(&self) -> &Value {
         &self.config
+    }
+
+    /// Leaves `attn_factor` of YaRN aside, as transformers does: cosines and sines of R1-0528-Qwen3-8B are
+    /// then 1.1386 times as large as its authors asked for.
+    pub fn ignore_attn_factor(&mut self) {
+        for name in ["rope_scaling", "rope_parameters"] {
+            if let Some(Value::Object(scaling)) = self.config.get_mut(name) {
+                scaling.shift_remove("attn_factor");
+            }
+        }
     }
 
     /// The typed fields of config.json.
@@ -97,13 +156,30 @@ impl Checkpoint {
     }
 
     /// A text file of the folder; `None` when there is no such file.
+    ///
+    /// Of a GGUF file it is what its metadata say in the words of that file; [`Error::Damaged`] or
+    /// [`Error::Unsupported`] where they make no sense.
     pub async fn text(&self, file: &str) -> Result<Option<String>> {
-        read_text(&*self.source, file, LARGEST_TEXT).await
+        match &self.metadata {
+            // The hashes are in a file of their own beside every model.
+            Some(metadata) if file != MANIFEST => gguf::text(&self.contents(), metadata, file),
+            _ => read_text(&*self.source, file, LARGEST_TEXT).await,
+        }
     }
 
     /// What messages call `file`, for errors about what is in it.
     pub fn path(&self, file: &str) -> String {
+        let is_file = file == MANIFEST || self.shards.iter().any(|shard| shard == file);
+        if self.metadata.is_some() && !is_file {
+            // What is wrong is in the metadata, though under another name.
+            return format!("{} (as {file})", self.contents());
+        }
         path(&*self.source, file)
+    }
+
+    /// The metadata of GGUF files; `None` for other checkpoints.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
     }
 
     /// Every tensor, in the order of their names.
@@ -136,7 +212,7 @@ impl Checkpoint {
 
     /// What messages call the file that says which tensors there are.
     fn contents(&self) -> String {
-        self.path(self.contents)
+        path(&*self.source, &self.contents)
     }
 
     fn stored<'c>(&'c self, name: &'c str, entry: &'c Entry) -> StoredTensor<'c> {
@@ -270,30 +346,9 @@ async fn read_config(source: &dyn Source) -> Result<Value> {
     }
 }
 
-/// The blocks of `quantization_config`; `None` where there is none.
-///
-/// [`Error::Unsupported`] for any method but DeepSeek's FP8.
-fn fp8_block(config: &Fields) -> Result<Option<[usize; 2]>> {
-    let Some(fields) = config.object("quantization_config")? else {
-        return Ok(None);
-    };
-    for (name, only) in [("quant_method", "fp8"), ("fmt", "e4m3")] {
-        let found = fields.str_or(name, only)?;
-        if found != only {
-            return Err(
-                fields.unsupported(name, &format!("is {found:?}; only {only:?} is supported"))
-            );
-        }
-    }
-    match fields.usizes("weight_block_size")?[..] {
-        [] => Ok(Some([128, 128])),
-        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
-        _ => Err(fields.damaged("weight_block_size", "is not two counts above 0")),
-    }
-}
-
 fn a_model_folder() -> String {
     format!(
-        "a model folder holds {CONFIG}, tokenizer.json, and {SINGLE} or {INDEX} with its shards"
+        "a model folder holds {CONFIG}, tokenizer.json, and {SINGLE} or {INDEX} with its shards; \
+         a model in GGUF files is named by its file, the first if there are several"
     )
 }

@@ -55,14 +55,18 @@ pub(super) fn first_non_finite(dtype: Dtype, bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// Above it a power of two times the largest E2M1, 6, is beyond f32.
+const LARGEST_EXPONENT: u8 = 252;
+
 /// The index of the first number of a block in which a scale is NaN or infinite.
 pub(super) fn first_non_finite_block(format: &Format, bytes: &[u8]) -> Option<usize> {
     let ggml = format.ggml.as_ref()?;
     let is_bad = |block: &[u8]| {
         let half = |&at: &usize| u16::from_le_bytes([block[at], block[at + 1]]);
-        ggml.halves
-            .iter()
-            .any(|at| all_set(half(at).into(), 0x7c00))
+        let mut halves = ggml.halves.iter().map(half);
+        let mut exponents = ggml.exponents.iter().map(|&at| block[at]);
+        halves.any(|half| all_set(half.into(), 0x7c00))
+            || exponents.any(|exponent| exponent > LARGEST_EXPONENT)
     };
     let block = bytes.chunks_exact(ggml.bytes).position(is_bad)?;
     Some(block * ggml.weights)

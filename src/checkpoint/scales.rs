@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::Location;
 use super::numbers::to_f32;
 use super::source::Source;
 use super::tensor::{Encoding, StoredTensor};
+use super::{Fields, Location};
 use crate::error::{Error, Result};
 use crate::formats::{self, Format};
 
@@ -138,5 +138,27 @@ impl Factors {
     /// The factors of a row of the weight.
     fn row(&self, row: usize) -> &[f32] {
         &self.values[(row / self.rows - self.first) * self.columns..][..self.columns]
+    }
+}
+
+/// The blocks of `quantization_config`; `None` where there is none.
+///
+/// [`Error::Unsupported`] for any method but DeepSeek's FP8.
+pub(super) fn fp8_block(config: &Fields) -> Result<Option<[usize; 2]>> {
+    let Some(fields) = config.object("quantization_config")? else {
+        return Ok(None);
+    };
+    for (name, only) in [("quant_method", "fp8"), ("fmt", "e4m3")] {
+        let found = fields.str_or(name, only)?;
+        if found != only {
+            return Err(
+                fields.unsupported(name, &format!("is {found:?}; only {only:?} is supported"))
+            );
+        }
+    }
+    match fields.usizes("weight_block_size")?[..] {
+        [] => Ok(Some([128, 128])),
+        [rows, columns] if rows > 0 && columns > 0 => Ok(Some([rows, columns])),
+        _ => Err(fields.damaged("weight_block_size", "is not two counts above 0")),
     }
 }

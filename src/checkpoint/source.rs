@@ -11,12 +11,19 @@ use std::rc::Rc;
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 
+use super::CONFIG;
+use super::gguf::only_model;
 use crate::error::{Error, Result};
 
 /// A folder of files that can be read in parts, wherever it lies.
 pub trait Source {
     /// What messages call the folder.
     fn name(&self) -> String;
+
+    /// The GGUF file that is the model, or the first of them, if the folder itself is not.
+    fn model_file(&self) -> Option<String> {
+        None
+    }
 
     /// The bytes in `file`; `None` when there is no such file.
     fn size<'a>(&'a self, file: &'a str) -> LocalBoxFuture<'a, Result<Option<u64>>>;
@@ -28,16 +35,21 @@ pub trait Source {
 /// A folder on a local disk. Its files stay open once they are used.
 pub struct Folder {
     path: PathBuf,
+    /// The GGUF file that is the model.
+    model_file: Option<String>,
     files: RefCell<HashMap<String, Rc<File>>>,
 }
 
 impl Folder {
     /// The folder at `path`; [`Error::NotFound`] when there is none.
+    ///
+    /// Where it has no config.json and only one GGUF model, that is its model.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let what = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => {
                 return Ok(Self {
+                    model_file: only_model_file(&path),
                     path,
                     files: RefCell::default(),
                 });
@@ -47,6 +59,25 @@ impl Folder {
             Err(source) => return Err(Error::Io { path, source }),
         };
         Err(Error::NotFound(format!("{}: {what}", path.display())))
+    }
+
+    /// The folder of the GGUF file at `path`, which is the model; [`Error::NotFound`] when there is none.
+    pub fn of_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = path.file_name().and_then(|name| name.to_str());
+        let not_found = |what: &str| Error::NotFound(format!("{}: {what}", path.display()));
+        let file = file.ok_or_else(|| not_found("no name of a file"))?;
+        if !path.exists() {
+            return Err(not_found("no such file"));
+        }
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        Ok(Self {
+            path: folder.unwrap_or(Path::new(".")).to_owned(),
+            model_file: Some(file.to_owned()),
+            files: RefCell::default(),
+        })
     }
 
     fn file_size(&self, file: &str) -> Result<Option<u64>> {
@@ -111,6 +142,10 @@ impl Source for Folder {
         self.path.display().to_string()
     }
 
+    fn model_file(&self) -> Option<String> {
+        self.model_file.clone()
+    }
+
     fn size<'a>(&'a self, file: &'a str) -> LocalBoxFuture<'a, Result<Option<u64>>> {
         ready(self.file_size(file)).boxed_local()
     }
@@ -118,6 +153,15 @@ impl Source for Folder {
     fn read<'a>(&'a self, file: &'a str, range: Range<u64>) -> LocalBoxFuture<'a, Result<Vec<u8>>> {
         ready(self.read_file(file, &range)).boxed_local()
     }
+}
+
+/// The only GGUF model of a folder that is no model itself.
+fn only_model_file(folder: &Path) -> Option<String> {
+    if folder.join(CONFIG).exists() {
+        return None;
+    }
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    only_model(entries.filter_map(|entry| entry.file_name().into_string().ok()))
 }
 
 /// Files that are part of the program.

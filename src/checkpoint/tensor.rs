@@ -142,13 +142,14 @@ impl<'c> StoredTensor<'c> {
             (Encoding::Numbers(_), Some(scales)) => {
                 scales.decode(&bytes, rows, self.columns()).await
             }
-            (Encoding::Numbers(dtype), None) => match to_f32(dtype) {
-                Some(decode) => Ok(decode(&bytes)),
-                None => {
+            (Encoding::Numbers(dtype), None) => {
+                if let Some(decode) = to_f32(dtype) {
+                    Ok(decode(&bytes))
+                } else {
                     let what = format!("has the type {dtype}, not F64, F32, F16 or BF16");
                     Err(self.unsupported(&what))
                 }
-            },
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 use std::num::NonZeroUsize;
 
 use clap::builder::FalseyValueParser;
+use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{Sampler, Sampling};
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, cache};
@@ -13,6 +14,7 @@ use tiefsee::text::StopStrings;
 use tiefsee::{Error, GenerateOptions, Llm, LoadOptions, Result};
 
 use super::output::note;
+use super::plan;
 use super::progress::LoadReport;
 
 const SAMPLING: &str = "Sampling (defaults: the model's generation_config.json, else 0.6 and 0.95)";
@@ -70,14 +72,14 @@ impl DeviceArguments {
 /// Which model, and how it is loaded.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ModelArguments {
-    /// The model: demo, or a folder in Hugging Face layout
+    /// The model: demo, a folder in Hugging Face layout, or a GGUF file
     #[arg(default_value = "demo")]
     pub(crate) model: String,
     /// Tokens of prompt and answer together [default: what the model allows, at most 8192]
     #[arg(long, value_name = "N", env = "TIEFSEE_CTX", hide_env_values = true)]
     pub(crate) ctx: Option<NonZeroUsize>,
     #[command(flatten)]
-    pub(crate) quantize: QuantizeArguments,
+    pub(crate) read: ReadArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
     /// Tell about the device and the times
@@ -87,14 +89,29 @@ pub(crate) struct ModelArguments {
     pub(crate) device: DeviceArguments,
 }
 
-/// What weights are packed into.
+/// How a checkpoint is read.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct QuantizeArguments {
+pub(crate) struct ReadArguments {
     #[arg(long, help = quantize_help(), value_name = "TYPE", env = "TIEFSEE_QUANTIZE", hide_env_values = true)]
     pub(crate) quantize: Option<String>,
+    /// Leave YaRN's `attn_factor` aside, as transformers does (R1-0528-Qwen3-8B has one)
+    #[arg(long, env = "TIEFSEE_IGNORE_ATTN_FACTOR", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) ignore_attn_factor: bool,
 }
 
-impl QuantizeArguments {
+impl ReadArguments {
+    /// The checkpoint that `model` names.
+    ///
+    /// # Errors
+    /// Those of reading headers.
+    pub(crate) async fn open(&self, model: &str) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint::open(open_source(model)?).await?;
+        if self.ignore_attn_factor {
+            checkpoint.ignore_attn_factor();
+        }
+        Ok(checkpoint)
+    }
+
     /// The format of that name.
     ///
     /// # Errors
@@ -148,7 +165,8 @@ impl ModelArguments {
             device: self.device.options(),
             context: self.ctx.map(NonZeroUsize::get),
             sequences: 1,
-            quantize: self.quantize.format()?,
+            quantize: self.read.format()?,
+            ignore_attn_factor: self.read.ignore_attn_factor,
             cache_type: self.cache.kind()?,
         })
     }
@@ -161,8 +179,12 @@ impl ModelArguments {
         let report = LoadReport::new(&self.model);
         let (source, options) = (open_source(&self.model)?, self.load_options()?);
         let update = |progress| report.update(progress);
-        let llm = pollster::block_on(Llm::load_from(source, options, &update));
+        let llm = pollster::block_on(Llm::load_from(source, options.clone(), &update));
         let took = report.finish();
+        if let Err(Error::DoesNotFit(_)) = llm {
+            // What has to change; if that is not to be had, the error itself says enough.
+            _ = plan::refusal(&self.model, &options).map(|table| note(&table));
+        }
         let llm = llm?;
         self.device.warn(llm.device(), llm.disabled());
         if self.verbose {

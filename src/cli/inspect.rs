@@ -7,7 +7,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tiefsee::checkpoint::{Checkpoint, Source, StoredTensor};
 use tiefsee::formats::{self, Format};
-use tiefsee::llm::open_source;
+use tiefsee::llm::{open_source, weight_bytes};
 use tiefsee::models::{ModelShape, architecture};
 use tiefsee::text::ChatTemplate;
 use tiefsee::{Error, Result};
@@ -20,11 +20,22 @@ Examples:
   tiefsee inspect ./model --json | jq .memory
   tiefsee inspect demo --tensors";
 
+/// The formats whose sizes are told.
+const PACKED: [&Format; 7] = [
+    &formats::F32,
+    &formats::F16,
+    &formats::BF16,
+    &formats::Q8_0,
+    &formats::Q6_K,
+    &formats::Q4_K,
+    &formats::Q4_0,
+];
+
 /// Tell what a model is and what it needs; reads headers only
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder in Hugging Face layout
+    /// The model: demo, a folder in Hugging Face layout, or a GGUF file
     #[arg(default_value = "demo")]
     model: String,
     /// Print an object
@@ -44,6 +55,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let checkpoint = pollster::block_on(Checkpoint::open(Rc::clone(&source)))?;
     let mut report = pollster::block_on(report(&arguments.model, &*source, &checkpoint))?;
     if arguments.json {
+        if let Some(metadata) = checkpoint.metadata() {
+            let entries = metadata.iter();
+            let entries = entries.map(|(key, value)| (key.clone(), value.brief()));
+            report.insert("metadata".into(), Value::Object(entries.collect()));
+        }
         if arguments.tensors {
             report.insert(
                 "tensors".into(),
@@ -94,12 +110,10 @@ async fn report(
 ) -> Result<Map<String, Value>> {
     let fields = checkpoint.fields()?;
     let count = |field| fields.optional_usize(field).map(Value::from);
-    let shape =
-        match architecture(checkpoint).and_then(|architecture| (architecture.shape)(checkpoint)) {
-            Ok(shape) => Ok(shape),
-            Err(Error::Unsupported { what, .. }) => Err(what),
-            Err(error) => return Err(error),
-        };
+    let (shape, memory) = match support(checkpoint).await? {
+        Ok((shape, memory)) => (Ok(shape), memory),
+        Err(why) => (Err(why), Value::Null),
+    };
     let parameters = Parameters::count(checkpoint)?;
     let mut report = Map::new();
     let mut put = |name: &str, value: Value| report.insert(name.into(), value);
@@ -123,19 +137,11 @@ async fn report(
     put("vocabulary", count("vocab_size")?);
     put("context", count("max_position_embeddings")?);
     put("stored", stored(checkpoint));
-    put(
-        "tokenizer",
-        source.size("tokenizer.json").await?.is_some().into(),
-    );
+    put("tokenizer", has_tokenizer(source, checkpoint).await?.into());
     put("chat_template", template(checkpoint).await?.into());
     put("files", checkpoint.shards().len().into());
     put("bytes", file_bytes(source, checkpoint).await?.into());
-    put(
-        "memory",
-        shape
-            .as_ref()
-            .map_or(Value::Null, |shape| memory(checkpoint, shape)),
-    );
+    put("memory", memory);
     put(
         "cache_per_token",
         shape
@@ -144,6 +150,24 @@ async fn report(
             .into(),
     );
     Ok(report)
+}
+
+/// The model's sizes and what its weights take, or why it cannot run.
+async fn support(
+    checkpoint: &Checkpoint,
+) -> Result<std::result::Result<(ModelShape, Value), String>> {
+    let shape = architecture(checkpoint).and_then(|found| (found.shape)(checkpoint));
+    let shape = match shape {
+        Ok(shape) => shape,
+        Err(Error::Unsupported { what, .. }) => return Ok(Err(what)),
+        Err(error) => return Err(error),
+    };
+    match memory(checkpoint).await {
+        Ok(memory) => Ok(Ok((shape, memory))),
+        // Whoever looks at such a model wants to see what it has instead.
+        Err(Error::Damaged { what, .. } | Error::Unsupported { what, .. }) => Ok(Err(what)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Numbers that were learnt.
@@ -218,6 +242,13 @@ fn stored(checkpoint: &Checkpoint) -> Value {
         .into()
 }
 
+async fn has_tokenizer(source: &dyn Source, checkpoint: &Checkpoint) -> Result<bool> {
+    Ok(match checkpoint.metadata() {
+        Some(metadata) => metadata.contains_key("tokenizer.ggml.tokens"),
+        None => source.size("tokenizer.json").await?.is_some(),
+    })
+}
+
 async fn template(checkpoint: &Checkpoint) -> Result<String> {
     let config = match checkpoint.text("tokenizer_config.json").await? {
         None => Value::Null,
@@ -242,38 +273,16 @@ async fn file_bytes(source: &dyn Source, checkpoint: &Checkpoint) -> Result<u64>
     Ok(bytes)
 }
 
-/// Bytes of the weights on a device, as stored and in each format of `--quantize`.
-fn memory(checkpoint: &Checkpoint, shape: &ModelShape) -> Value {
-    let bytes = |format: Option<&'static Format>| {
-        let tensors = checkpoint
-            .tensors()
-            .filter(|tensor| !is_beyond(tensor, shape.layers));
-        let weights: u64 = tensors.map(|tensor| device_bytes(&tensor, format)).sum();
-        // Tied embeddings are on the device twice: as a table and as the last projection.
-        let is_tied = checkpoint.config()["tie_word_embeddings"] == true;
-        let table = checkpoint
-            .tensor("model.embed_tokens.weight")
-            .filter(|_| is_tied);
-        weights + table.map_or(0, |table| device_bytes(&table, format))
-    };
-    let quantized = formats::ALL
-        .iter()
-        .map(|format| (format.name.to_owned(), bytes(Some(*format)).into()));
-    std::iter::once(("as_stored".to_owned(), bytes(None).into()))
-        .chain(quantized)
-        .collect::<Map<_, _>>()
-        .into()
-}
-
-fn device_bytes(tensor: &StoredTensor, quantize: Option<&'static Format>) -> u64 {
-    if tensor.shape.len() < 2 {
-        return 4 * tensor.columns() as u64;
+/// Bytes of the weights on a device, as stored and in some formats of `--quantize`.
+async fn memory(checkpoint: &Checkpoint) -> Result<Value> {
+    let mut memory = Map::new();
+    let as_stored = weight_bytes(checkpoint, None).await?;
+    memory.insert("as_stored".into(), as_stored.into());
+    for format in PACKED {
+        let bytes = weight_bytes(checkpoint, Some(format)).await?;
+        memory.insert(format.name.into(), bytes.into());
     }
-    // Routers and the projections out of the latent stay as they are stored.
-    let stays = tensor.name.ends_with(".gate.weight") || tensor.name.ends_with(".kv_b_proj.weight");
-    let stored = tensor.format().unwrap_or(&formats::F32);
-    let format = quantize.filter(|_| !stays).unwrap_or(stored);
-    tensor.rows() as u64 * format.row_bytes(tensor.columns()) as u64
+    Ok(memory.into())
 }
 
 /// A value of the report in a user's words.

@@ -1,5 +1,6 @@
 //! Ctrl-C: asks the answer under way to stop, and ends the program when that takes too long.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,25 @@ impl Interrupts {
     /// Lets what comes next begin unstopped.
     pub(crate) fn forget(&self) {
         self.pressed.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends work whose unfinished files have to be cleared away first.
+    ///
+    /// # Errors
+    /// If it was pressed, one that [`Self::ended`] knows.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.pressed() {
+            return Ok(());
+        }
+        Err(Error::Io {
+            path: "the keyboard".into(),
+            source: ErrorKind::Interrupted.into(),
+        })
+    }
+
+    /// Whether an error only says that the user wanted no more.
+    pub(crate) fn ended(error: &Error) -> bool {
+        matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::Interrupted)
     }
 
     /// How a program ends that was interrupted.

@@ -7,12 +7,13 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use tiefsee::checkpoint::Checkpoint;
-use tiefsee::llm::{ScoreOptions, Scores, open_source, score};
+use bytemuck::cast_slice as bytes_of;
+use safetensors::Dtype;
+use tiefsee::checkpoint::{NewTensor, safetensors_header};
+use tiefsee::llm::{ScoreOptions, Scores, score};
 use tiefsee::{Error, Result};
 
-use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, ReadArguments};
 use super::output;
 use super::progress::LoadReport;
 
@@ -23,6 +24,7 @@ Examples:
   tiefsee logits ./model --tokens 0,17,42 --step --routes --output steps.safetensors
 
 The file has the tensor logits, F32 [tokens, vocabulary]: row i has the scores after token i.
+Beside it are tokens and positions, I32 [tokens], by which \"tiefsee perplexity\" knows what the scores are of.
 With --routes it has routes.N, I32 [tokens, slots], for the N-th layer with experts, from 0:
 the routed experts, best first, then the shared ones.";
 
@@ -33,7 +35,7 @@ const LARGEST_LIST: u64 = 64 << 20;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder with config.json and safetensors files
+    /// The model: demo, a folder with config.json and safetensors files, or a GGUF file
     model: String,
     /// The ids, separated by commas or blanks, or @FILE to read them from there
     #[arg(long, value_name = "IDS|@FILE")]
@@ -54,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    quantize: QuantizeArguments,
+    read: ReadArguments,
     #[command(flatten)]
     cache: CacheArguments,
     #[command(flatten)]
@@ -72,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     output::check_folder(&arguments.output)?;
     let scores = pollster::block_on(scores(arguments, &tokens))?;
-    write(arguments, tokens.len(), &scores)?;
+    write(arguments, &tokens, &scores)?;
     let Scores { vocabulary, .. } = scores;
     output::note(&format!(
         "{}: logits [{}, {vocabulary}]",
@@ -114,11 +116,11 @@ fn read_tokens(list: &str) -> Result<Vec<u32>> {
 }
 
 async fn scores(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
-    let checkpoint = Checkpoint::open(open_source(&arguments.model)?).await?;
+    let checkpoint = arguments.read.open(&arguments.model).await?;
     let report = LoadReport::new(&arguments.model);
     let options = ScoreOptions {
         device: arguments.device.options(),
-        quantize: arguments.quantize.format()?,
+        quantize: arguments.read.format()?,
         cache_type: arguments.cache.kind()?,
         chunk: if arguments.step {
             Some(1)
@@ -135,49 +137,37 @@ async fn scores(arguments: &Arguments, tokens: &[u32]) -> Result<Scores> {
     Ok(scores)
 }
 
-fn write(arguments: &Arguments, tokens: usize, scores: &Scores) -> Result<()> {
-    let mut parts = vec![(
-        "logits".to_owned(),
-        Dtype::F32,
-        bytemuck::cast_slice(&scores.logits),
-    )];
+fn write(arguments: &Arguments, tokens: &[u32], scores: &Scores) -> Result<()> {
+    let positions: Vec<u32> = (0..tokens.len() as u32).collect();
+    let rows = |values: &[u32]| vec![tokens.len(), values.len() / tokens.len()];
+    let part = |name: &str, dtype, shape| NewTensor {
+        name: name.to_owned(),
+        dtype,
+        shape,
+    };
+    let single = || vec![tokens.len()];
+    let table = vec![tokens.len(), scores.vocabulary];
+    let mut parts: Vec<(NewTensor, &[u8])> = vec![
+        (part("tokens", Dtype::I32, single()), bytes_of(tokens)),
+        (
+            part("positions", Dtype::I32, single()),
+            bytes_of(&positions),
+        ),
+        (part("logits", Dtype::F32, table), bytes_of(&scores.logits)),
+    ];
     for (layer, routes) in scores.routes.iter().enumerate() {
-        parts.push((
-            format!("routes.{layer}"),
-            Dtype::I32,
-            bytemuck::cast_slice(routes),
-        ));
+        let name = format!("routes.{layer}");
+        parts.push((part(&name, Dtype::I32, rows(routes)), bytes_of(routes)));
     }
-    let mut end = 0;
-    let infos = parts
-        .iter()
-        .map(|(name, dtype, bytes): &(String, Dtype, &[u8])| {
-            let begin = end;
-            end += bytes.len();
-            let shape = vec![tokens, bytes.len() / tokens / size_of::<f32>()];
-            (
-                name.clone(),
-                TensorInfo {
-                    dtype: *dtype,
-                    shape,
-                    data_offsets: (begin, end),
-                },
-            )
-        });
-    let metadata =
-        Metadata::new(None, infos.collect()).map_err(|error| Error::Internal(error.to_string()))?;
-    let mut header =
-        serde_json::to_vec(&metadata).map_err(|error| Error::Internal(error.to_string()))?;
-    // The data should begin at a multiple of eight bytes.
-    header.resize(header.len().next_multiple_of(8), b' ');
+    let tensors: Vec<_> = parts.iter().map(|(tensor, _)| tensor.clone()).collect();
+    let header = safetensors_header(&tensors);
     output::write_file(&arguments.output, |part| {
         let write = || {
             let mut file = File::create(part)?;
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
             parts
                 .iter()
-                .try_for_each(|(_, _, bytes)| file.write_all(bytes))
+                .try_for_each(|(_, bytes)| file.write_all(bytes))
         };
         write().map_err(|source| Error::Io {
             path: arguments.output.clone(),

@@ -51,15 +51,15 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Error::Damaged`] if `--check` finds a difference; else what reading and writing fail with.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let source = open_source(&arguments.model)?;
     let output = match &arguments.output {
         Some(output) => output.clone(),
         None if arguments.model == "demo" => {
             let what = "the bundled model has no folder: say where to write with --output";
             return Err(Error::Usage(what.into()));
         }
-        None => Path::new(&arguments.model).join(MANIFEST),
+        None => Path::new(&source.name()).join(MANIFEST),
     };
-    let source = open_source(&arguments.model)?;
     if arguments.check {
         return check(arguments, &source);
     }
@@ -103,8 +103,10 @@ fn hash(arguments: &Arguments, source: &Rc<dyn Source>) -> Result<Manifest> {
     let report = LoadReport::new(&arguments.model);
     let manifest = pollster::block_on(async {
         let checkpoint = Checkpoint::open(Rc::clone(source)).await?;
-        let files = TEXTS.into_iter();
-        let files: Vec<_> = files
+        // A GGUF file has its texts inside.
+        let is_folder = checkpoint.metadata().is_none();
+        let texts = TEXTS.into_iter().filter(|_| is_folder);
+        let files: Vec<_> = texts
             .chain(checkpoint.shards().iter().map(String::as_str))
             .collect();
         let mut total = 0;

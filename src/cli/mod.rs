@@ -14,7 +14,10 @@ mod interrupt;
 mod logits;
 mod manifest;
 mod output;
+mod perplexity;
+mod plan;
 mod progress;
+mod quantize;
 mod run;
 
 use std::ffi::OsString;
@@ -22,6 +25,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tiefsee::Result;
+
+use interrupt::Interrupts;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +50,9 @@ enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
     Logits(logits::Arguments),
+    Perplexity(perplexity::Arguments),
+    Plan(plan::Arguments),
+    Quantize(quantize::Arguments),
     Manifest(manifest::Arguments),
     Bench(bench::Arguments),
     Doctor(doctor::Arguments),
@@ -57,6 +65,9 @@ impl Command {
             Self::Run(arguments) => run::run(arguments),
             Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
+            Self::Perplexity(arguments) => perplexity::run(arguments).map(done),
+            Self::Plan(arguments) => plan::run(arguments).map(done),
+            Self::Quantize(arguments) => quantize::run(arguments).map(done),
             Self::Manifest(arguments) => manifest::run(arguments).map(done),
             Self::Bench(arguments) => bench::run(arguments),
             Self::Doctor(arguments) => doctor::run(arguments),
@@ -80,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(status) => status,
         // Whoever closed the pipe has seen enough.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if Interrupts::ended(&error) => Interrupts::status(),
         Err(error) => {
             output::note(&format!("error: {error}"));
             ExitCode::from(error.exit_code())

@@ -77,17 +77,51 @@ pub(crate) fn check_folder(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Those of `write`, and [`Error::Io`].
-pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}.part", std::process::id()));
-    let part = PathBuf::from(part);
-    let moved = |source| Error::Io {
-        path: path.to_owned(),
-        source,
+pub(crate) fn write_file<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    pollster::block_on(write_file_async(path, async |part: &Path| write(part)))
+}
+
+/// [`write_file`] where writing awaits what is to be written.
+///
+/// # Errors
+/// As [`write_file`].
+pub(crate) async fn write_file_async<T>(
+    path: &Path,
+    write: impl AsyncFnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    write_files(&[path.to_owned()], async |parts: &[PathBuf]| {
+        write(&parts[0]).await
+    })
+    .await
+}
+
+/// Has `write` make a file beside each of `paths`, and moves them there only when all are complete.
+///
+/// # Errors
+/// As [`write_file`].
+pub(crate) async fn write_files<T>(
+    paths: &[PathBuf],
+    write: impl AsyncFnOnce(&[PathBuf]) -> Result<T>,
+) -> Result<T> {
+    let part = |path: &PathBuf| {
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{}.part", std::process::id()));
+        PathBuf::from(part)
     };
-    let result = write(&part).and_then(|()| std::fs::rename(&part, path).map_err(moved));
+    let parts: Vec<_> = paths.iter().map(part).collect();
+    let move_all = || {
+        for (part, path) in parts.iter().zip(paths) {
+            let path = path.clone();
+            std::fs::rename(part, &path).map_err(|source| Error::Io { path, source })?;
+        }
+        Ok(())
+    };
+    let result = write(&parts).await;
+    let result = result.and_then(|value| move_all().map(|()| value));
     if result.is_err() {
-        _ = std::fs::remove_file(&part);
+        for part in &parts {
+            _ = std::fs::remove_file(part);
+        }
     }
     result
 }

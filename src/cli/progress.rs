@@ -1,4 +1,4 @@
-//! How far a load has come: a bar on a terminal, a line every ten seconds elsewhere.
+//! How far long work has come: a bar on a terminal, a line every ten seconds elsewhere.
 
 use std::cell::Cell;
 use std::io::IsTerminal;
@@ -12,11 +12,14 @@ use super::output::note;
 /// Loads that are done sooner say nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
-const STYLE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+const BYTES: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+const TOKENS: &str = "{msg} [{bar:30}] {pos} of {len} tokens, {per_sec}, {eta} left";
 
-/// Tells on standard error how a load goes on.
+/// Tells on standard error how a load, or work on tokens, goes on.
 pub(crate) struct LoadReport {
     model: String,
+    /// Whether it counts bytes, not tokens.
+    bytes: bool,
     bar: Option<ProgressBar>,
     started: Instant,
     told: Cell<Instant>,
@@ -25,8 +28,19 @@ pub(crate) struct LoadReport {
 impl LoadReport {
     /// A report on loading `model`, which begins now.
     pub(crate) fn new(model: &str) -> Self {
+        Self::counting(model, true)
+    }
+
+    /// A report on work on tokens with `model`, which begins now.
+    pub(crate) fn of_tokens(model: &str) -> Self {
+        Self::counting(model, false)
+    }
+
+    fn counting(model: &str, bytes: bool) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(STYLE).expect("the template is well-formed");
+            let template = if bytes { BYTES } else { TOKENS };
+            let style =
+                ProgressStyle::with_template(template).expect("the template is well-formed");
             ProgressBar::new(0)
                 .with_style(style.progress_chars("=> "))
                 .with_message(model.to_owned())
@@ -34,6 +48,7 @@ impl LoadReport {
         let started = Instant::now();
         Self {
             model: model.to_owned(),
+            bytes,
             bar,
             started,
             told: Cell::new(started),
@@ -66,13 +81,12 @@ impl LoadReport {
     fn line(&self, Progress { loaded, total }: Progress, took: Duration) -> String {
         let rate = loaded as f64 / took.as_secs_f64();
         let left = Duration::from_secs_f64(total.saturating_sub(loaded) as f64 / rate.max(1.0));
-        format!(
-            "{}: {} of {} loaded, {}/s, {} left",
-            self.model,
-            HumanBytes(loaded),
-            HumanBytes(total),
-            HumanBytes(rate as u64),
-            HumanDuration(left)
-        )
+        let (model, left) = (&self.model, HumanDuration(left));
+        if self.bytes {
+            let [loaded, total, rate] = [loaded, total, rate as u64].map(HumanBytes);
+            format!("{model}: {loaded} of {total} done, {rate}/s, {left} left")
+        } else {
+            format!("{model}: {loaded} of {total} tokens, {rate:.0}/s, {left} left")
+        }
     }
 }

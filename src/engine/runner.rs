@@ -83,6 +83,12 @@ pub struct Runner {
 }
 
 impl Runner {
+    /// Tokens of the largest cache of rows of a `kind` that the device can bind.
+    pub fn largest_cache(gpu: &Gpu, shape: &ModelShape, kind: &CacheType) -> usize {
+        let tokens = gpu.binding_limit / kind.row_bytes(shape.cache_width) as u64;
+        usize::try_from(tokens).unwrap_or(usize::MAX) / BLOCK * BLOCK
+    }
+
     /// Reserves the cache: `blocks` blocks of rows of a `kind` in all, and sequences of up to
     /// `context` tokens.
     ///
@@ -100,10 +106,9 @@ impl Runner {
             cache_width,
             ..
         } = *model.shape();
-        let row_bytes = kind.row_bytes(cache_width);
-        let bytes = (blocks * BLOCK * row_bytes) as u64;
-        if bytes > gpu.binding_limit {
-            let fits = gpu.binding_limit as usize / row_bytes / BLOCK * BLOCK;
+        let bytes = (blocks * BLOCK * kind.row_bytes(cache_width)) as u64;
+        let fits = Self::largest_cache(&gpu, model.shape(), kind);
+        if blocks * BLOCK > fits {
             return Err(Error::DoesNotFit(format!(
                 "a cache of {} tokens needs {bytes} bytes in each layer, the device allows {}; {fits} tokens fit (--ctx {fits})",
                 blocks * BLOCK,

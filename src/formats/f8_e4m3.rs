@@ -1,7 +1,7 @@
 //! FP8 E4M3 with a scale for each 128 or 32 neighbours of a row.
 
 use super::Format;
-use super::block::largest;
+use super::block::{blocks_of, largest, planes_of, single_at};
 
 /// The largest finite number.
 const LARGEST: f32 = 448.0;
@@ -65,26 +65,21 @@ pub fn to_e4m3(value: f32) -> u8 {
 }
 
 fn pack<const BLOCK: usize>(values: &[f32]) -> Vec<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(values.len());
-    let mut scales = Vec::with_capacity(values.len() / BLOCK * size_of::<f32>());
-    for block in values.chunks_exact(BLOCK) {
-        let scale = largest(block).abs().min(f32::MAX) / LARGEST;
+    planes_of(blocks_of::<BLOCK>(values), |block, [numbers, scales]| {
+        let scale = largest(&block).abs().min(f32::MAX) / LARGEST;
         // A block of zeros, and one whose scale would be no normal number.
         let scale = if scale.is_normal() { scale } else { 1.0 };
-        bytes.extend(block.iter().map(|value| to_e4m3(value / scale)));
+        numbers.extend(block.map(|value| to_e4m3(value / scale)));
         scales.extend(scale.to_le_bytes());
-    }
-    vec![bytes, scales]
+    })
 }
 
 fn unpack<const BLOCK: usize>(planes: &[&[u8]]) -> Vec<f32> {
-    let scales = planes[1]
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    let blocks = planes[0].chunks_exact(BLOCK).zip(scales);
-    let weights = |(block, scale): (&[u8], f32)| {
-        let block: [u8; BLOCK] = std::array::from_fn(|i| block[i]);
-        block.map(|byte| from_e4m3(byte) * scale)
+    let blocks = planes[0].chunks_exact(BLOCK);
+    let blocks = blocks.zip(planes[1].chunks_exact(4));
+    let weights = |(numbers, scale): (&[u8], &[u8])| -> [f32; BLOCK] {
+        let scale = single_at(scale);
+        std::array::from_fn(|i| from_e4m3(numbers[i]) * scale)
     };
     blocks.flat_map(weights).collect()
 }

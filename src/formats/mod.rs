@@ -5,6 +5,8 @@
 //! Rust file and a line in the list below.
 
 mod block;
+mod k_blocks;
+mod search;
 
 macro_rules! formats {
     ($($file:ident: $($format:ident),+;)*) => {
@@ -23,6 +25,17 @@ formats! {
     f8_e4m3: F8_E4M3, F8_E4M3_32;
     q8_0: Q8_0;
     q4_0: Q4_0;
+    q4_1: Q4_1;
+    q5_0: Q5_0;
+    q5_1: Q5_1;
+    q2_k: Q2_K;
+    q3_k: Q3_K;
+    q4_k: Q4_K;
+    q5_k: Q5_K;
+    q6_k: Q6_K;
+    iq4_nl: IQ4_NL;
+    iq4_xs: IQ4_XS;
+    mxfp4: MXFP4;
 }
 
 pub use f8_e4m3::{from_e4m3, to_e4m3};
@@ -64,6 +77,8 @@ pub struct Ggml {
     pub bytes: usize,
     /// Where in a block's bytes there are scales of half precision, which must be finite.
     pub halves: &'static [usize],
+    /// Where there are scales that are only an exponent, which must not make numbers infinite.
+    pub exponents: &'static [usize],
     /// Blocks as they lie in the file to planes.
     pub to_planes: fn(blocks: &[u8]) -> Vec<Vec<u8>>,
     /// Planes to blocks as they lie in the file.

@@ -2,7 +2,10 @@
 
 use half::f16;
 
-use super::block::{halves, largest, neighbours, split_blocks, to_scale, to_scales, whole_number};
+use super::block::{
+    blocks_from, blocks_of, from_stripes, half_at, joined, largest, numbers, parts, planes_of,
+    to_scale, to_stripes, whole_number,
+};
 use super::{Format, Ggml};
 
 const BLOCK: usize = 32;
@@ -28,31 +31,20 @@ pub static Q4_0: Format = Format {
         weights: BLOCK,
         bytes: 18,
         halves: &[0],
-        to_planes,
-        to_blocks,
+        exponents: &[],
+        to_planes: nibbles_to_planes,
+        to_blocks: nibbles_to_blocks,
     }),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {
-    assert_eq!(
-        values.len() % BLOCK,
-        0,
-        "{} weights are not whole blocks",
-        values.len()
-    );
-    let mut bytes = Vec::with_capacity(values.len() / 2);
-    let mut scales = Vec::with_capacity(values.len() / BLOCK * size_of::<f16>());
-    for block in values.chunks_exact(BLOCK) {
-        let scale = scale(block);
+    planes_of(blocks_of::<BLOCK>(values), |block, [numbers, scales]| {
+        let scale = scale(&block);
         let inverse = scale.to_f32().recip();
-        let number = |value: f32| whole_number((value * inverse).clamp(-8.0, 7.0) + 8.0) & 15;
-        // The first of two neighbours goes to the lower half of their byte, so that a
-        // little-endian word holds eight of them in order.
-        let byte = |pair: &[f32]| number(pair[0]) | number(pair[1]) << 4;
-        bytes.extend(block.chunks_exact(2).map(byte));
+        let number = |value: f32| whole_number((value * inverse).clamp(-8.0, 7.0) + 8.0);
+        numbers.extend(joined::<4, BLOCK>(block.map(number)));
         scales.extend(scale.to_le_bytes());
-    }
-    vec![bytes, scales]
+    })
 }
 
 fn scale(block: &[f32]) -> f16 {
@@ -67,26 +59,25 @@ fn scale(block: &[f32]) -> f16 {
 }
 
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {
-    let blocks = planes[0].chunks_exact(BLOCK / 2).zip(to_scales(planes[1]));
-    let weights = |(block, scale): (&[u8], f32)| -> [f32; BLOCK] {
-        let number = |i: usize| i16::from(block[i / 2] >> (4 * (i % 2)) & 15) - 8;
-        std::array::from_fn(|i| f32::from(number(i)) * scale)
+    let weights = |[bytes, scale]: [&[u8]; 2]| {
+        let scale = half_at(scale);
+        numbers::<4, BLOCK>(bytes).map(|number| (f32::from(number) - 8.0) * scale)
     };
-    blocks.flat_map(weights).collect()
+    parts(planes, &Q4_0).flat_map(weights).collect()
 }
 
-fn to_planes(blocks: &[u8]) -> Vec<Vec<u8>> {
-    let [numbers, scales] = split_blocks(blocks, 2, 18);
-    let numbers = numbers.chunks_exact(BLOCK / 2).flat_map(neighbours);
-    vec![numbers.collect(), scales]
+/// Blocks of a scale and 32 nibbles.
+pub(super) fn nibbles_to_planes(blocks: &[u8]) -> Vec<Vec<u8>> {
+    planes_of(blocks.chunks_exact(18), |block, [numbers, scales]| {
+        scales.extend(&block[..2]);
+        from_stripes::<4, 16>(&block[2..], numbers);
+    })
 }
 
-fn to_blocks(planes: &[&[u8]]) -> Vec<u8> {
-    let blocks = planes[0]
-        .chunks_exact(BLOCK / 2)
-        .zip(planes[1].chunks_exact(2));
-    let block = |(numbers, scale): (&[u8], &[u8])| -> Vec<u8> {
-        scale.iter().copied().chain(halves(numbers)).collect()
-    };
-    blocks.flat_map(block).collect()
+/// The inverse of [`nibbles_to_planes`].
+pub(super) fn nibbles_to_blocks(planes: &[&[u8]]) -> Vec<u8> {
+    blocks_from(planes, &Q4_0, |[numbers, scale], blocks| {
+        blocks.extend(scale);
+        to_stripes::<4, 16>(numbers, blocks);
+    })
 }

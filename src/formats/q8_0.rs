@@ -2,7 +2,9 @@
 
 use half::f16;
 
-use super::block::{largest, split_blocks, to_scale, to_scales, whole_number};
+use super::block::{
+    blocks_from, blocks_of, half_at, largest, parts, planes_of, to_scale, whole_number,
+};
 use super::{Format, Ggml};
 
 const BLOCK: usize = 32;
@@ -25,41 +27,35 @@ pub static Q8_0: Format = Format {
         weights: BLOCK,
         bytes: 34,
         halves: &[0],
-        to_planes: |blocks| split_blocks(blocks, 2, 34).to_vec(),
-        to_blocks,
+        exponents: &[],
+        to_planes: |blocks| {
+            planes_of(blocks.chunks_exact(34), |block, [numbers, scales]| {
+                scales.extend(&block[..2]);
+                numbers.extend(&block[2..]);
+            })
+        },
+        to_blocks: |planes| {
+            blocks_from(planes, &Q8_0, |[numbers, scale], blocks| {
+                blocks.extend(scale);
+                blocks.extend(numbers);
+            })
+        },
     }),
 };
 
 fn pack(values: &[f32]) -> Vec<Vec<u8>> {
-    assert_eq!(
-        values.len() % BLOCK,
-        0,
-        "{} weights are not whole blocks",
-        values.len()
-    );
-    let mut bytes = Vec::with_capacity(values.len());
-    let mut scales = Vec::with_capacity(values.len() / BLOCK * size_of::<f16>());
-    for block in values.chunks_exact(BLOCK) {
-        let scale = to_scale((largest(block).abs() / 127.0).max(LEAST_SCALE));
+    planes_of(blocks_of::<BLOCK>(values), |block, [numbers, scales]| {
+        let scale = to_scale((largest(&block).abs() / 127.0).max(LEAST_SCALE));
         let inverse = scale.to_f32().recip();
-        let byte = |value: &f32| whole_number((value * inverse).clamp(-127.0, 127.0));
-        bytes.extend(block.iter().map(byte));
+        numbers.extend(block.map(|value| whole_number((value * inverse).clamp(-127.0, 127.0))));
         scales.extend(scale.to_le_bytes());
-    }
-    vec![bytes, scales]
+    })
 }
 
 fn unpack(planes: &[&[u8]]) -> Vec<f32> {
-    let blocks = planes[0].chunks_exact(BLOCK).zip(to_scales(planes[1]));
-    let weights = |(block, scale): (&[u8], f32)| -> [f32; BLOCK] {
-        std::array::from_fn(|i| f32::from(block[i].cast_signed()) * scale)
+    let weights = |[numbers, scale]: [&[u8]; 2]| -> [f32; BLOCK] {
+        let scale = half_at(scale);
+        std::array::from_fn(|i| f32::from(numbers[i].cast_signed()) * scale)
     };
-    blocks.flat_map(weights).collect()
-}
-
-fn to_blocks(planes: &[&[u8]]) -> Vec<u8> {
-    let blocks = planes[0].chunks_exact(BLOCK).zip(planes[1].chunks_exact(2));
-    blocks
-        .flat_map(|(numbers, scale)| [scale, numbers].concat())
-        .collect()
+    parts(planes, &Q8_0).flat_map(weights).collect()
 }

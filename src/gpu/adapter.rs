@@ -15,6 +15,19 @@ pub struct DeviceOptions {
     pub no_int64: bool,
 }
 
+impl DeviceOptions {
+    /// The features of an adapter that are to be used.
+    pub(super) fn tiers(&self, report: &AdapterReport) -> Tiers {
+        let mut tiers = report.tiers;
+        if self.no_subgroups {
+            tiers.subgroup_size = 0;
+        }
+        tiers.f16 &= !self.no_f16;
+        tiers.int64 &= !self.no_int64;
+        tiers
+    }
+}
+
 /// An adapter as `doctor` lists it.
 #[derive(Clone, Debug)]
 pub struct AdapterReport {

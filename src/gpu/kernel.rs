@@ -105,7 +105,7 @@ struct Library {
     int64: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 8] = [
+const LIBRARY: [Library; 10] = [
     Library {
         name: "slots_of(",
         baseline: library!("slots"),
@@ -130,6 +130,20 @@ const LIBRARY: [Library; 8] = [
     Library {
         name: "f8_values(",
         baseline: library!("f8"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
+    Library {
+        name: "bits_",
+        baseline: library!("bits"),
+        subgroups: None,
+        f16: None,
+        int64: None,
+    },
+    Library {
+        name: "iq4_levels(",
+        baseline: library!("iq4"),
         subgroups: None,
         f16: None,
         int64: None,

@@ -7,6 +7,7 @@ mod adapter;
 pub mod cache;
 mod kernel;
 mod layout;
+mod memory;
 mod pass;
 mod recording;
 mod tensor;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 pub use adapter::{AdapterReport, DeviceOptions, Tiers};
 pub use cache::{Cache, CacheType};
 pub use kernel::Kernel;
+pub use memory::Memory;
 pub use pass::{Dispatch, Pass};
 pub use recording::{Pending, Recording};
 pub use tensor::Tensor;
@@ -29,6 +31,7 @@ pub use weight::{Shard, Weight, WeightWriter};
 
 use kernel::{Pipeline, PipelineKey};
 use layout::Layouts;
+use memory::Buffers;
 use tensor::Pool;
 
 /// Whether the shaders are compiled by a browser.
@@ -45,6 +48,7 @@ pub struct Gpu {
     pub binding_limit: u64,
     pipelines: RefCell<HashMap<PipelineKey, Rc<Pipeline>>>,
     layouts: Layouts,
+    buffers: Rc<Buffers>,
     pool: Rc<Pool>,
     fault: Arc<Mutex<Option<Fault>>>,
     /// When the last submit that was waited for was seen to be over.
@@ -66,12 +70,7 @@ impl Gpu {
     pub async fn open(options: &DeviceOptions) -> Result<Rc<Self>> {
         let instance = wgpu::Instance::default();
         let (adapter, report) = adapter::choose(&instance, options.device.as_deref()).await?;
-        let mut tiers = report.tiers;
-        if options.no_subgroups {
-            tiers.subgroup_size = 0;
-        }
-        tiers.f16 &= !options.no_f16;
-        tiers.int64 &= !options.no_int64;
+        let tiers = options.tiers(&report);
         let mut features = wgpu::Features::empty();
         features.set(wgpu::Features::SUBGROUP, tiers.subgroup_size > 0);
         features.set(wgpu::Features::SHADER_F16, tiers.f16);
@@ -86,11 +85,52 @@ impl Gpu {
             |why| Error::NoAdapter(format!("{} refused to start: {why}", report.info.name));
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(refused)?;
 
+        Ok(Self::new(device, queue, report, tiers, false))
+    }
+
+    /// A device that only counts what buffers take, as the adapter that `options` names would have them:
+    /// nothing is stored, nothing runs, and no memory is used. Where there is no such adapter, or none is
+    /// asked for, bindings may have any size.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] if no adapter fits, [`Error::Internal`] where counting is not built in.
+    pub async fn counting(options: Option<&DeviceOptions>) -> Result<Rc<Self>> {
+        let mut counter = wgpu::InstanceDescriptor::new_without_display_handle();
+        counter.backends = wgpu::Backends::NOOP;
+        counter.backend_options.noop.enable = true;
+        let internal = |what: String| Error::Internal(format!("nothing to count with: {what}"));
+        let adapters = adapter::list(&wgpu::Instance::new(counter)).await;
+        let Some((adapter, mut report)) = adapters.into_iter().next() else {
+            return Err(internal("wgpu is built without its empty back end".into()));
+        };
+        let device = adapter.request_device(&wgpu::DeviceDescriptor::default());
+        let (device, queue) = device.await.map_err(|why| internal(why.to_string()))?;
+        let mut tiers = Tiers::default();
+        if let Some(options) = options {
+            let instance = wgpu::Instance::default();
+            (_, report) = adapter::choose(&instance, options.device.as_deref()).await?;
+            tiers = options.tiers(&report);
+        } else {
+            report.limits.max_storage_buffer_binding_size = u64::MAX;
+            report.limits.max_buffer_size = u64::MAX;
+        }
+        Ok(Self::new(device, queue, report, tiers, true))
+    }
+
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        report: AdapterReport,
+        tiers: Tiers,
+        counting: bool,
+    ) -> Rc<Self> {
         let fault = Arc::new(Mutex::new(None));
         watch(&device, &fault);
-        Ok(Rc::new(Self {
+        let buffers = Buffers::new(&device, counting);
+        Rc::new(Self {
             layouts: Layouts::new(&device),
-            pool: Pool::new(&device),
+            pool: Pool::new(&buffers),
+            buffers,
             binding_limit: report
                 .limits
                 .max_storage_buffer_binding_size
@@ -102,7 +142,22 @@ impl Gpu {
             pipelines: RefCell::default(),
             fault,
             idle: Cell::new(None),
-        }))
+        })
+    }
+
+    /// Whether buffers are only counted.
+    pub fn is_counting(&self) -> bool {
+        self.buffers.counting
+    }
+
+    /// Gives buffers back that are of no use now: what runs next may need others.
+    pub fn trim(&self) {
+        self.pool.clear();
+    }
+
+    /// What the buffers that are alive take.
+    pub fn memory(&self) -> Memory {
+        self.buffers.memory()
     }
 
     /// Every adapter of this machine, best first.

@@ -7,6 +7,7 @@ use bytemuck::Pod;
 
 use super::kernel::Constant;
 use super::layout::Access;
+use super::memory::{Buffer, Purpose};
 use super::recording::{Launch, Recording};
 use super::{Gpu, Kernel, Shard, Tensor};
 
@@ -38,7 +39,7 @@ pub struct Pass<'g> {
     /// The device that the launches are for.
     pub gpu: &'g Gpu,
     launches: Vec<Launch>,
-    pages: Vec<(wgpu::Buffer, Vec<u8>)>,
+    pages: Vec<(Buffer, Vec<u8>)>,
     /// Where equal parameters already are: layers repeat them.
     known: HashMap<Vec<u8>, (usize, u64)>,
 }
@@ -75,22 +76,19 @@ impl<'g> Pass<'g> {
         if workgroups.contains(&0) {
             return;
         }
+        let params = bytemuck::bytes_of(&launch.params);
+        let page = (!params.is_empty()).then(|| self.params(params));
+        if self.gpu.is_counting() {
+            return;
+        }
         let format = launch.weight.map(|shard| shard.format);
         let pipeline = self.gpu.pipeline(launch.kernel, format, launch.constants);
-        let params = bytemuck::bytes_of(&launch.params);
         let tensors = launch
             .inputs
             .iter()
             .chain(launch.outputs)
             .map(|tensor| tensor.binding());
-        let page = (!params.is_empty()).then(|| self.params(params));
-        let uniform = page.map(|(page, offset)| {
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &self.pages[page].0,
-                offset,
-                size: wgpu::BufferSize::new(params.len() as u64),
-            })
-        });
+        let uniform = page.map(|place| self.uniform(place, params.len()));
         let resources: Vec<_> = uniform.into_iter().chain(tensors).collect();
         let expected = &pipeline.bindings;
         assert_eq!(resources.len(), expected.len(), "{name} binds {expected:?}");
@@ -125,6 +123,15 @@ impl<'g> Pass<'g> {
         });
     }
 
+    /// The binding of `bytes` bytes of parameters at a place.
+    fn uniform(&self, (page, offset): (usize, u64), bytes: usize) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.pages[page].0,
+            offset,
+            size: wgpu::BufferSize::new(bytes as u64),
+        })
+    }
+
     /// Where `params` lie: the number of the page and the offset in it.
     fn params(&mut self, params: &[u8]) -> (usize, u64) {
         assert!(params.len() <= PARAMS_STRIDE);
@@ -136,12 +143,8 @@ impl<'g> Pass<'g> {
             .last()
             .is_none_or(|(_, bytes)| bytes.len() == PARAMS_STRIDE * PARAMS_PER_PAGE)
         {
-            let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("params"),
-                size: (PARAMS_STRIDE * PARAMS_PER_PAGE) as u64,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
+            let bytes = (PARAMS_STRIDE * PARAMS_PER_PAGE) as u64;
+            let buffer = self.gpu.buffers.create(Purpose::Params, bytes);
             self.pages.push((buffer, Vec::new()));
         }
         let page = self.pages.len() - 1;
@@ -156,8 +159,11 @@ impl<'g> Pass<'g> {
     /// Ends the recording; `results` are what [`Recording::submit`] reads back.
     pub fn finish(self, results: Vec<Tensor>) -> Recording {
         for (buffer, bytes) in &self.pages {
-            self.gpu.queue.write_buffer(buffer, 0, bytes);
+            if !self.gpu.is_counting() {
+                self.gpu.queue.write_buffer(buffer, 0, bytes);
+            }
         }
-        Recording::new(self.launches, results)
+        let pages = self.pages.into_iter().map(|(buffer, _)| buffer);
+        Recording::new(self.launches, pages.collect(), results)
     }
 }

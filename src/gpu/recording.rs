@@ -11,6 +11,7 @@ use std::rc::Rc;
 use web_time::{Duration, Instant};
 
 use super::kernel::Pipeline;
+use super::memory::{Buffer, Purpose};
 use super::{Gpu, Tensor};
 use crate::error::{Error, Result};
 
@@ -39,12 +40,14 @@ pub struct Recording {
     launches: Vec<Launch>,
     results: Vec<Tensor>,
     /// Buffers for the host to read, of which every pending run has one of its own.
-    staging: Rc<RefCell<Vec<wgpu::Buffer>>>,
+    staging: Rc<RefCell<Vec<Buffer>>>,
+    /// The launches bind them.
+    _params: Vec<Buffer>,
     parts: Rc<RefCell<Vec<Part>>>,
 }
 
 impl Recording {
-    pub(super) fn new(launches: Vec<Launch>, results: Vec<Tensor>) -> Self {
+    pub(super) fn new(launches: Vec<Launch>, params: Vec<Buffer>, results: Vec<Tensor>) -> Self {
         let starts = (0..launches.len()).step_by(UNKNOWN_LAUNCHES);
         let part = |start| Part {
             launches: start..launches.len().min(start + UNKNOWN_LAUNCHES),
@@ -55,6 +58,7 @@ impl Recording {
             launches,
             results,
             staging: Rc::default(),
+            _params: params,
             parts,
         }
     }
@@ -129,14 +133,15 @@ impl Recording {
         }
     }
 
-    fn staging_buffer(&self, gpu: &Gpu) -> wgpu::Buffer {
+    /// Makes the buffer that the first run will need.
+    pub fn reserve(&self, gpu: &Gpu) {
+        let buffer = self.staging_buffer(gpu);
+        self.staging.borrow_mut().push(buffer);
+    }
+
+    fn staging_buffer(&self, gpu: &Gpu) -> Buffer {
         let bytes = self.results.iter().map(Tensor::bytes).sum::<u64>();
-        gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("read-back"),
-            size: bytes.max(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        })
+        gpu.buffers.create(Purpose::Staging, bytes.max(4))
     }
 
     /// How long each launch takes, `repeats` of it in a submit of their own.
@@ -216,9 +221,9 @@ pub struct Pending {
     /// The launches of each submission.
     ran: Vec<Range<usize>>,
     mapped: futures::channel::oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
-    staging: wgpu::Buffer,
+    staging: Buffer,
     /// Where the buffer goes afterwards.
-    spare: Rc<RefCell<Vec<wgpu::Buffer>>>,
+    spare: Rc<RefCell<Vec<Buffer>>>,
     sizes: Vec<usize>,
     parts: Rc<RefCell<Vec<Part>>>,
 }

@@ -10,45 +10,44 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::Gpu;
+use super::memory::{Buffer, Buffers, Purpose};
 use crate::error::{Error, Result};
 
-const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
-    .union(wgpu::BufferUsages::COPY_SRC)
-    .union(wgpu::BufferUsages::COPY_DST);
+/// A spare buffer is at most so many times twice as large as what it serves.
+const MOST_SHIFT: u32 = 4;
 
 /// Spare buffers by size.
 pub(super) struct Pool {
-    device: wgpu::Device,
-    spare: RefCell<HashMap<u64, Vec<wgpu::Buffer>>>,
+    buffers: Rc<Buffers>,
+    spare: RefCell<HashMap<u64, Vec<Buffer>>>,
 }
 
 impl Pool {
-    pub(super) fn new(device: &wgpu::Device) -> Rc<Self> {
+    pub(super) fn new(buffers: &Rc<Buffers>) -> Rc<Self> {
         Rc::new(Self {
-            device: device.clone(),
+            buffers: Rc::clone(buffers),
             spare: RefCell::default(),
         })
     }
 
-    fn take(&self, bytes: u64) -> wgpu::Buffer {
+    /// Gives spare buffers back to the driver.
+    pub(super) fn clear(&self) {
+        self.spare.borrow_mut().clear();
+    }
+
+    fn take(&self, bytes: u64) -> Buffer {
         // Powers of two, so that steps of different sizes share buffers.
         let size = bytes.max(256).next_power_of_two();
-        let spare = self.spare.borrow_mut().get_mut(&size).and_then(Vec::pop);
-        spare.unwrap_or_else(|| create(&self.device, size))
+        let mut spare = self.spare.borrow_mut();
+        // Those of a long step do for a shorter one, but not for a single token: a step's results keep theirs.
+        let spare =
+            (0..=MOST_SHIFT).find_map(|shift| spare.get_mut(&(size << shift)).and_then(Vec::pop));
+        spare.unwrap_or_else(|| self.buffers.create(Purpose::Scratch, size))
     }
 }
 
-fn create(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size,
-        usage: USAGE,
-        mapped_at_creation: false,
-    })
-}
-
 struct Storage {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
     /// Where the buffer goes afterwards; `None` for tensors that the host writes or that outlive a step.
     pool: Option<Rc<Pool>>,
 }
@@ -58,7 +57,7 @@ impl Drop for Storage {
         if let Some(pool) = &self.pool {
             let mut spare = pool.spare.borrow_mut();
             spare
-                .entry(self.buffer.size())
+                .entry(self.buffer.bytes())
                 .or_default()
                 .push(self.buffer.clone());
         }
@@ -78,7 +77,7 @@ impl Tensor {
     /// A tensor that stays, for the host to write or to keep between steps; zeros at first.
     pub fn new(gpu: &Gpu, shape: &[usize]) -> Self {
         let bytes = 4 * shape.iter().product::<usize>() as u64;
-        let buffer = create(&gpu.device, bytes.max(4));
+        let buffer = gpu.buffers.create(Purpose::Tensor, bytes.max(4));
         Self {
             storage: Rc::new(Storage { buffer, pool: None }),
             offset: 0,
@@ -133,6 +132,9 @@ impl Tensor {
         );
         let bytes: &[u8] = bytemuck::cast_slice(values);
         assert_eq!(bytes.len() as u64, self.bytes(), "{self:?}");
+        if gpu.is_counting() {
+            return;
+        }
         gpu.queue
             .write_buffer(&self.storage.buffer, self.offset, bytes);
     }

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::memory::{Buffer, Purpose};
 use super::{Gpu, layout};
 use crate::error::{Error, Result};
 use crate::formats::Format;
@@ -19,25 +20,25 @@ struct ShardParams {
     total_rows: u32,
 }
 
-/// A stack of `count` matrices `[rows, columns]` in one format.
+/// A stack of `count` matrices `[rows, columns]`.
 pub struct Weight {
-    /// How it is stored.
-    pub format: &'static Format,
     /// Matrices; more than one for weights per expert or per head.
     pub count: usize,
     /// Rows of a matrix.
     pub rows: usize,
     /// Columns of a matrix, without padding.
     pub columns: usize,
-    /// The rows of all matrices in order, cut where a binding ends.
+    /// The rows of all matrices in order, cut where a binding ends and where the format changes.
     pub shards: Vec<Shard>,
 }
 
 /// The part of a [`Weight`] that one binding holds: whole matrices, or rows of the only one.
 pub struct Shard {
-    pub(super) format: &'static Format,
+    /// How it is stored.
+    pub format: &'static Format,
     pub(super) group: wgpu::BindGroup,
-    planes: Vec<wgpu::Buffer>,
+    params: Buffer,
+    planes: Vec<Buffer>,
     /// Where it starts in the rows of all matrices.
     pub first_row: usize,
     /// Rows it holds.
@@ -45,20 +46,50 @@ pub struct Shard {
 }
 
 impl Weight {
-    /// Columns with the padding of the format, which holds zeros.
-    pub fn padded_columns(&self) -> usize {
-        self.format.padded(self.columns)
+    /// `parts` one after the other: the rows of single matrices, or stacks of equal ones.
+    ///
+    /// Parts may differ in format: kernels are launched shard by shard anyway.
+    ///
+    /// # Panics
+    /// If their shapes do not fit each other.
+    pub fn join(gpu: &Gpu, parts: Vec<Self>) -> Self {
+        let (first_columns, stacked) = (parts[0].columns, parts.iter().any(|part| part.count > 1));
+        let total: usize = parts.iter().map(|part| part.count * part.rows).sum();
+        let rows = if stacked { parts[0].rows } else { total };
+        let mut shards = Vec::new();
+        let mut first_row = 0;
+        for part in parts {
+            assert_eq!(
+                part.columns, first_columns,
+                "joined weights differ in width"
+            );
+            assert!(!stacked || part.rows == rows, "stacked matrices differ");
+            for mut shard in part.shards {
+                shard.first_row += first_row;
+                gpu.write_shard_params(&shard, first_columns, total);
+                shards.push(shard);
+            }
+            first_row += part.count * part.rows;
+        }
+        Self {
+            count: total / rows,
+            rows,
+            columns: first_columns,
+            shards,
+        }
     }
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        (self.count * self.rows * self.format.row_bytes(self.columns)) as u64
+        let bytes = |shard: &Shard| shard.rows * shard.format.row_bytes(self.columns);
+        self.shards.iter().map(bytes).sum::<usize>() as u64
     }
 }
 
 /// A [`Weight`] being filled, row by row in order.
 pub struct WeightWriter<'g> {
     gpu: &'g Gpu,
+    format: &'static Format,
     weight: Weight,
     next_row: usize,
     unflushed: usize,
@@ -106,7 +137,6 @@ impl<'g> WeightWriter<'g> {
         }
         gpu.check()?;
         let weight = Weight {
-            format,
             count,
             rows,
             columns,
@@ -114,17 +144,24 @@ impl<'g> WeightWriter<'g> {
         };
         Ok(Self {
             gpu,
+            format,
             weight,
             next_row: 0,
             unflushed: 0,
         })
     }
 
+    /// Takes `rows` rows for written, if the device only counts: nobody needs to read them.
+    pub fn skip(&mut self, rows: usize) -> bool {
+        if self.gpu.is_counting() {
+            self.next_row += rows;
+        }
+        self.gpu.is_counting()
+    }
+
     /// Appends rows: `values: [rows, columns]`.
     pub async fn write(&mut self, values: &[f32]) -> Result<()> {
-        let Weight {
-            format, columns, ..
-        } = self.weight;
+        let (format, columns) = (self.format, self.weight.columns);
         let whole = columns.next_multiple_of(format.block);
         let planes = if columns == whole {
             (format.pack)(values)
@@ -140,9 +177,7 @@ impl<'g> WeightWriter<'g> {
 
     /// Appends rows of whole blocks, as [`Format::planes`] has them.
     pub async fn write_planes(&mut self, planes: &[Vec<u8>]) -> Result<()> {
-        let Weight {
-            format, columns, ..
-        } = self.weight;
+        let (format, columns) = (self.format, self.weight.columns);
         let (blocks, padded) = (columns.div_ceil(format.block), format.padded(columns));
         if blocks * format.block == padded {
             let planes: Vec<_> = planes.iter().map(Vec::as_slice).collect();
@@ -164,8 +199,8 @@ impl<'g> WeightWriter<'g> {
 
     async fn write_padded(&mut self, planes: &[&[u8]]) -> Result<()> {
         let weight = &self.weight;
-        let row_blocks = weight.padded_columns() / weight.format.block;
-        let row_bytes: Vec<_> = weight
+        let row_blocks = self.format.padded(weight.columns) / self.format.block;
+        let row_bytes: Vec<_> = self
             .format
             .planes
             .iter()
@@ -221,31 +256,16 @@ impl Gpu {
         rows: std::ops::Range<usize>,
     ) -> Shard {
         let padded = format.padded(columns);
-        let params = ShardParams {
-            rows: rows.len() as u32,
-            chunks: (padded / 8) as u32,
-            first_row: rows.start as u32,
-            total_rows: total_rows as u32,
-        };
-        let uniform = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("weight params"),
-            size: size_of::<ShardParams>() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.queue
-            .write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
+        let params = size_of::<ShardParams>() as u64;
+        let params = self.buffers.create(Purpose::Params, params);
         let plane = |bytes: &usize| {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("weight"),
-                size: (rows.len() * padded / format.block * bytes) as u64,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
+            let bytes = rows.len() * padded / format.block * bytes;
+            self.buffers
+                .create(Purpose::Weight(format.name), bytes as u64)
         };
         let planes: Vec<_> = format.planes.iter().map(plane).collect();
         let bindings = layout::bindings(&super::kernel::weight_wgsl(format), 1);
-        let buffers = std::iter::once(&uniform).chain(&planes);
+        let buffers = std::iter::once(&params).chain(&planes);
         let entries: Vec<_> = bindings
             .iter()
             .zip(buffers)
@@ -259,12 +279,26 @@ impl Gpu {
             layout: &self.layouts.get(&bindings),
             entries: &entries,
         });
-        Shard {
+        let shard = Shard {
             format,
             group,
+            params,
             planes,
             first_row: rows.start,
             rows: rows.len(),
-        }
+        };
+        self.write_shard_params(&shard, columns, total_rows);
+        shard
+    }
+
+    fn write_shard_params(&self, shard: &Shard, columns: usize, total_rows: usize) {
+        let params = ShardParams {
+            rows: shard.rows as u32,
+            chunks: (shard.format.padded(columns) / 8) as u32,
+            first_row: shard.first_row as u32,
+            total_rows: total_rows as u32,
+        };
+        self.queue
+            .write_buffer(&shard.params, 0, bytemuck::bytes_of(&params));
     }
 }

@@ -18,8 +18,8 @@ pub struct MixtureOfExperts {
     pub bias: Tensor, // [experts]
     /// How scores become choices.
     pub rule: RoutingRule,
-    /// `gate_proj` above `up_proj` of each expert.
-    pub gate_up: Weight, // [experts + shared, 2 * intermediate, hidden]
+    /// `gate_proj` above `up_proj` of each expert; one after the other where their formats differ.
+    pub gate_up: Vec<Weight>, // [experts + shared, 2 * intermediate, hidden], or [.., intermediate, ..] twice
     /// `down_proj` of each expert.
     pub down_proj: Weight, // [experts + shared, hidden, intermediate]
 }
@@ -32,15 +32,19 @@ impl MixtureOfExperts {
         let [tokens, _] = x.dims();
         let scores = self.gate.forward(pass, x); // [tokens, experts]
         let routes = ops::route(pass, &scores, &self.bias, &self.rule);
-        let y = if tokens <= FEW_TOKENS {
-            let hidden = ops::expert_gate_up(pass, x, &self.gate_up, &routes); // [tokens, slots, intermediate]
-            ops::expert_down(pass, &hidden, &self.down_proj, &routes)
-        } else {
-            let groups = ops::group_by_expert(pass, &routes.choices, self.gate_up.count);
-            let both = ops::expert_matmul(pass, x, &self.gate_up, &groups); // [tokens, slots, 2 * intermediate]
-            let hidden = ops::swiglu(pass, &both); // [tokens, slots, intermediate]
-            let outputs = ops::expert_matmul(pass, &hidden, &self.down_proj, &groups); // [tokens, slots, hidden]
-            ops::combine(pass, &outputs, &routes.weights)
+        let y = match &self.gate_up[..] {
+            [gate_up] if tokens <= FEW_TOKENS => {
+                let hidden = ops::expert_gate_up(pass, x, gate_up, &routes); // [tokens, slots, intermediate]
+                ops::expert_down(pass, &hidden, &self.down_proj, &routes)
+            }
+            gate_up => {
+                let groups = ops::group_by_expert(pass, &routes.choices, self.down_proj.count);
+                let gate_up: Vec<_> = gate_up.iter().collect();
+                let both = ops::expert_matmul(pass, x, &gate_up, &groups); // [tokens, slots, 2 * intermediate]
+                let hidden = ops::swiglu(pass, &both); // [tokens, slots, intermediate]
+                let outputs = ops::expert_matmul(pass, &hidden, &[&self.down_proj], &groups); // [tokens, slots, hidden]
+                ops::combine(pass, &outputs, &routes.weights)
+            }
         };
         (y, routes)
     }
@@ -48,7 +52,8 @@ impl MixtureOfExperts {
     /// Bytes of weights that a step of one token reads: those of its own experts.
     pub fn token_bytes(&self) -> u64 {
         let slots = self.rule.experts_per_token + self.rule.shared_experts;
-        let experts = self.gate_up.bytes() + self.down_proj.bytes();
-        self.gate.bytes() + experts / self.gate_up.count as u64 * slots as u64
+        let gate_up: u64 = self.gate_up.iter().map(Weight::bytes).sum();
+        let experts = gate_up + self.down_proj.bytes();
+        self.gate.bytes() + experts / self.down_proj.count as u64 * slots as u64
     }
 }

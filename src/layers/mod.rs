@@ -14,7 +14,7 @@ pub use grouped_query_attention::GroupedQueryAttention;
 pub use latent_attention::{LatentAttention, QueryProjection};
 pub use mixture_of_experts::MixtureOfExperts;
 pub use mlp::Mlp;
-pub use rotary::{Rotary, Yarn};
+pub use rotary::{Llama3, Rotary, Scaling, Yarn};
 
 use crate::gpu::{Pass, Tensor, Weight};
 use crate::ops::{self, Columns};

@@ -3,6 +3,8 @@
 //! What the command line, the examples and the browser call; it prints nothing.
 
 mod answer;
+mod perplexity;
+mod plan;
 mod scores;
 mod source;
 
@@ -17,12 +19,14 @@ use crate::engine::{Engine, Limits, Sampling};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, CacheType, DeviceOptions, Gpu};
-use crate::models::{Loader, Model, Progress, architecture};
+use crate::models::{Loader, Model, ModelShape, Progress, architecture};
 use crate::selftest::{Proven, prove_tiers};
 use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, Timings, Update, Usage};
-pub use scores::{ScoreOptions, Scores, score};
+pub use perplexity::{Divergence, Evaluation, Mean, Perplexity, Reference, Windows};
+pub use plan::{Plan, weight_bytes};
+pub use scores::{ScoreOptions, Scorer, Scores, score};
 pub use source::open_source;
 
 /// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
@@ -41,6 +45,8 @@ pub struct LoadOptions {
     pub sequences: usize,
     /// What projections are packed into on loading; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// Whether YaRN's `attn_factor` is left aside: [`Checkpoint::ignore_attn_factor`].
+    pub ignore_attn_factor: bool,
     /// How the cache stores what attention keeps of a token.
     pub cache_type: &'static CacheType,
 }
@@ -52,6 +58,7 @@ impl Default for LoadOptions {
             context: None,
             sequences: 1,
             quantize: None,
+            ignore_attn_factor: false,
             cache_type: Default::default(),
         }
     }
@@ -103,7 +110,7 @@ impl Llm {
         options: LoadOptions,
         progress: &dyn Fn(Progress),
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open(Rc::clone(&source)).await?;
+        let checkpoint = open(&source, &options).await?;
         // What is small comes first: its faults should not cost the time of loading weights.
         let vocabulary = (architecture(&checkpoint)?.shape)(&checkpoint)?.vocabulary;
         let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
@@ -239,10 +246,18 @@ impl Llm {
 
     /// Opens the device again and loads the weights anew, after it was lost.
     async fn reload(&mut self) -> Result<()> {
-        let checkpoint = Checkpoint::open(Rc::clone(&self.source)).await?;
+        let checkpoint = open(&self.source, &self.options).await?;
         (self.engine, self.disabled) = load_engine(&checkpoint, &self.options, &|_| ()).await?;
         Ok(())
     }
+}
+
+async fn open(source: &Rc<dyn Source>, options: &LoadOptions) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::open(Rc::clone(source)).await?;
+    if options.ignore_attn_factor {
+        checkpoint.ignore_attn_factor();
+    }
+    Ok(checkpoint)
 }
 
 /// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template.
@@ -257,6 +272,7 @@ pub async fn load_model(
 ) -> Result<(Proven, Box<dyn Model>)> {
     let architecture = architecture(checkpoint)?;
     let proven = prove_tiers(device).await?;
+    proven.gpu.trim();
     let loader = Loader::new(&proven.gpu, checkpoint, quantize, progress);
     let model = (architecture.load)(&loader).await?;
     proven.gpu.flush().await?;
@@ -276,6 +292,14 @@ async fn load_engine(
 ) -> Result<(Engine, Vec<String>)> {
     // Before anything slow happens.
     let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
+    let limits = limits(&shape, options)?;
+    let (Proven { gpu, disabled }, model) =
+        load_model(checkpoint, &options.device, options.quantize, progress).await?;
+    Ok((Engine::new(gpu, model, limits).await?, disabled))
+}
+
+/// What an engine reserves for `options`.
+fn limits(shape: &ModelShape, options: &LoadOptions) -> Result<Limits> {
     let context = match options.context {
         Some(0) => return Err(Error::Usage("a context of 0 tokens holds nothing".into())),
         Some(context) if context > shape.context => {
@@ -288,16 +312,13 @@ async fn load_engine(
         None => shape.context.min(DEFAULT_CONTEXT),
     };
     let sequences = options.sequences.max(1);
-    let limits = Limits {
+    Ok(Limits {
         context,
         sequences,
         step_tokens: STEP_TOKENS,
         cache_tokens: context.saturating_mul(sequences),
         cache_type: options.cache_type,
-    };
-    let (Proven { gpu, disabled }, model) =
-        load_model(checkpoint, &options.device, options.quantize, progress).await?;
-    Ok((Engine::new(gpu, model, limits).await?, disabled))
+    })
 }
 
 async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {

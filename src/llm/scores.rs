@@ -47,11 +47,83 @@ pub struct Scores {
     pub routes: Vec<Vec<u32>>,
 }
 
+/// A model that gives the scores after every token of a sequence.
+pub struct Scorer {
+    runner: Runner,
+    disabled: Vec<String>,
+    context: usize,
+    chunk: usize,
+    routes: bool,
+}
+
+impl Scorer {
+    /// Loads `checkpoint`'s weights for sequences of up to `context` tokens.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] for a chunk that the device has no room for; else as [`load_model`].
+    pub async fn load(
+        checkpoint: &Checkpoint,
+        context: usize,
+        options: &ScoreOptions,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Self> {
+        let (Proven { gpu, disabled }, model) =
+            load_model(checkpoint, &options.device, options.quantize, progress).await?;
+        let chunk = chunk(options.chunk, gpu.binding_limit, model.shape().vocabulary)?;
+        let blocks = context.div_ceil(BLOCK);
+        Ok(Self {
+            runner: Runner::new(gpu, model, context, blocks, options.cache_type).await?,
+            disabled,
+            context,
+            chunk,
+            routes: options.routes,
+        })
+    }
+
+    /// The adapter that computes.
+    pub fn adapter(&self) -> &AdapterReport {
+        self.runner.gpu().adapter()
+    }
+
+    /// A sentence for each feature of the device that is not used because it does not work.
+    pub fn disabled(&self) -> &[String] {
+        &self.disabled
+    }
+
+    /// Runs `tokens` as one sequence, a chunk at a time: `take` has the scores of each,
+    /// `[tokens, vocabulary]`, and its experts if they are wanted.
+    ///
+    /// # Errors
+    /// Whatever the device reports, and the errors of `take`.
+    pub async fn run(
+        &mut self,
+        tokens: &[u32],
+        mut take: impl AsyncFnMut(Vec<f32>, Vec<Vec<u32>>) -> Result<()>,
+    ) -> Result<()> {
+        let want = Want {
+            routes: self.routes,
+            ..Want::SCORES
+        };
+        for (index, part) in tokens.chunks(self.chunk).enumerate() {
+            let span = Span {
+                tokens: part.to_vec(),
+                start: index * self.chunk,
+                blocks: (0..self.context.div_ceil(BLOCK) as u32).collect(),
+                outputs: part.len(),
+            };
+            let output = self.runner.run(&[span], want).await?;
+            if let Choices::Scores(logits) = output.choices {
+                take(logits, output.routes).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Loads `checkpoint`'s weights and runs `tokens` through them as one sequence.
 ///
 /// # Errors
-/// [`Error::Usage`] for tokens that the model does not know or that are too many,
-/// [`Error::DoesNotFit`] for a chunk that the device has no room for; else as [`load_model`].
+/// [`Error::Usage`] for tokens that the model does not know or that are too many; else as [`Scorer::load`].
 pub async fn score(
     checkpoint: &Checkpoint,
     tokens: &[u32],
@@ -60,38 +132,23 @@ pub async fn score(
 ) -> Result<Scores> {
     let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
     check(tokens, &shape)?;
-    let (Proven { gpu, disabled }, model) =
-        load_model(checkpoint, &options.device, options.quantize, progress).await?;
-    let chunk = chunk(options.chunk, gpu.binding_limit, shape.vocabulary)?;
-    let blocks = tokens.len().div_ceil(BLOCK);
+    let mut scorer = Scorer::load(checkpoint, tokens.len(), options, progress).await?;
     let mut scores = Scores {
-        adapter: gpu.adapter().clone(),
-        disabled,
+        adapter: scorer.adapter().clone(),
+        disabled: scorer.disabled().to_vec(),
         vocabulary: shape.vocabulary,
         logits: Vec::new(),
         routes: Vec::new(),
     };
-    let mut runner = Runner::new(gpu, model, tokens.len(), blocks, options.cache_type).await?;
-    let want = Want {
-        routes: options.routes,
-        ..Want::SCORES
-    };
-    for (index, part) in tokens.chunks(chunk).enumerate() {
-        let span = Span {
-            tokens: part.to_vec(),
-            start: index * chunk,
-            blocks: (0..blocks as u32).collect(),
-            outputs: part.len(),
-        };
-        let output = runner.run(&[span], want).await?;
-        if let Choices::Scores(logits) = output.choices {
-            scores.logits.extend(logits);
-        }
-        scores.routes.resize(output.routes.len(), Vec::new());
-        for (all, routes) in scores.routes.iter_mut().zip(output.routes) {
+    let take = async |logits: Vec<f32>, routes: Vec<Vec<u32>>| {
+        scores.logits.extend(logits);
+        scores.routes.resize(routes.len(), Vec::new());
+        for (all, routes) in scores.routes.iter_mut().zip(routes) {
             all.extend(routes);
         }
-    }
+        Ok(())
+    };
+    scorer.run(tokens, take).await?;
     Ok(scores)
 }
 

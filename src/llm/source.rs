@@ -1,9 +1,11 @@
 //! What a user calls a model, and where it lies.
 
+use std::path::Path;
 use std::rc::Rc;
 
+use crate::checkpoint::gguf::is_model_file;
 use crate::checkpoint::{Embedded, Folder, Source};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 macro_rules! demo_file {
     ($name:literal) => {
@@ -27,10 +29,10 @@ static DEMO_FILES: [(&str, &[u8]); 5] = [
     demo_file!("tokenizer_config.json"),
 ];
 
-/// The files of `demo` or of a folder.
+/// The files of `demo`, of a folder, or of a GGUF model, which is called by its first file.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such folder, [`Error::Unsupported`] for GGUF files.
+/// [`Error::NotFound`](crate::error::Error::NotFound) if there is no such folder or file.
 pub fn open_source(model: &str) -> Result<Rc<dyn Source>> {
     if model == "demo" {
         return Ok(Rc::new(Embedded {
@@ -38,10 +40,10 @@ pub fn open_source(model: &str) -> Result<Rc<dyn Source>> {
             files: &DEMO_FILES,
         }));
     }
-    if model.to_lowercase().ends_with(".gguf") {
-        let what =
-            "GGUF files are not supported; a folder with config.json and safetensors files is";
-        return Err(Error::unsupported(model, what));
-    }
-    Ok(Rc::new(Folder::open(model)?))
+    let path = Path::new(model);
+    Ok(Rc::new(if is_model_file(model) && !path.is_dir() {
+        Folder::of_file(path)?
+    } else {
+        Folder::open(path)?
+    }))
 }

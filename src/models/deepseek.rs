@@ -2,97 +2,16 @@
 
 use futures::future::LocalBoxFuture;
 
+use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
 use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
-use super::loader::{Loader, Rows, stored_format};
-use super::{Forward, Model, ModelShape};
-use crate::checkpoint::{Checkpoint, Scope};
+use super::loader::{Loader, Rows};
+use super::{Model, ModelShape};
+use crate::checkpoint::{Checkpoint, Scope, StoredTensor};
 use crate::error::Result;
-use crate::gpu::{Pass, Tensor, Weight, WeightWriter};
-use crate::layers::{
-    Batch, LatentAttention, LayerCache, Linear, MixtureOfExperts, Mlp, QueryProjection, RmsNorm,
-};
-use crate::ops::{self, Routes};
-
-struct DeepSeek {
-    shape: ModelShape,
-    embed_tokens: Weight, // [vocabulary, hidden]
-    layers: Vec<DecoderLayer>,
-    norm: RmsNorm,
-    lm_head: Linear, // [vocabulary, hidden]
-}
-
-struct DecoderLayer {
-    input_norm: RmsNorm,
-    attention: LatentAttention,
-    post_attention_norm: RmsNorm,
-    feed_forward: FeedForward,
-}
-
-/// The first few layers are dense, all others are mixtures of experts.
-enum FeedForward {
-    Dense(Mlp),
-    Mixture(MixtureOfExperts),
-}
-
-impl FeedForward {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    fn forward(&self, pass: &mut Pass, x: &Tensor, routes: &mut Vec<Routes>) -> Tensor {
-        match self {
-            Self::Dense(mlp) => mlp.forward(pass, x),
-            Self::Mixture(experts) => {
-                let (y, chosen) = experts.forward(pass, x);
-                routes.push(chosen);
-                y
-            }
-        }
-    }
-}
-
-impl Model for DeepSeek {
-    fn shape(&self) -> &ModelShape {
-        &self.shape
-    }
-
-    fn token_bytes(&self) -> u64 {
-        let layer = |layer: &DecoderLayer| {
-            layer.attention.bytes()
-                + match &layer.feed_forward {
-                    FeedForward::Dense(mlp) => mlp.bytes(),
-                    FeedForward::Mixture(experts) => experts.token_bytes(),
-                }
-        };
-        let embedding = self.embed_tokens.bytes() / self.embed_tokens.rows as u64;
-        self.layers.iter().map(layer).sum::<u64>() + embedding + self.lm_head.bytes()
-    }
-
-    fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward {
-        let mut routes = Vec::new();
-        let mut x = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]
-        let mut normed = self.layers[0].input_norm.forward(pass, &x);
-        // Adding to the residual stream and normalising it is one launch, so each layer ends in the norm
-        // that the next one starts with.
-        let next_norms = self
-            .layers
-            .iter()
-            .skip(1)
-            .map(|layer| &layer.input_norm)
-            .chain([&self.norm]);
-        for ((layer, cache), next_norm) in self.layers.iter().zip(caches).zip(next_norms) {
-            let attended = layer.attention.forward(pass, &normed, batch, cache); // [tokens, hidden]
-            (x, normed) = layer.post_attention_norm.add_forward(pass, &x, &attended);
-            let fed = layer.feed_forward.forward(pass, &normed, &mut routes); // [tokens, hidden]
-            (x, normed) = next_norm.add_forward(pass, &x, &fed);
-        }
-        // Where every token is an output, they are in order already.
-        if batch.shape.outputs != batch.shape.tokens {
-            normed = ops::gather(pass, &normed, &batch.outputs); // [outputs, hidden]
-        }
-        Forward {
-            scores: self.lm_head.forward(pass, &normed),
-            routes,
-        }
-    }
-}
+use crate::formats;
+use crate::gpu::{Tensor, Weight, WeightWriter};
+use crate::layers::{LatentAttention, Linear, MixtureOfExperts, QueryProjection};
+use crate::ops::RoutingRule;
 
 /// The sizes of a checkpoint of either generation.
 pub(super) fn shape(checkpoint: &Checkpoint) -> Result<ModelShape> {
@@ -113,29 +32,18 @@ fn model_shape(config: &Config) -> ModelShape {
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
-        let root = loader.checkpoint.root();
-        let model = root.enter("model");
-        let table = [config.vocab_size, config.hidden_size];
+        let model = loader.checkpoint.root().enter("model");
         let mut layers = Vec::new();
-        let embed_tokens = loader.linear(&model, "embed_tokens", table).await?.weight;
         for layer in 0..config.num_hidden_layers {
             let scope = model.enter("layers").enter(layer);
             layers.push(load_layer(loader, &config, &scope, config.is_mixture(layer)).await?);
         }
-        let norm = loader
-            .norm(&model, "norm", config.hidden_size, config.rms_norm_eps)
-            .await?;
-        let lm_head = if config.tie_word_embeddings {
-            loader.linear(&model, "embed_tokens", table).await?
-        } else {
-            loader.linear(&root, "lm_head", table).await?
-        };
-        Ok(Box::new(DeepSeek {
+        let table = [config.vocab_size, config.hidden_size];
+        let (tied, epsilon) = (config.tie_word_embeddings, config.rms_norm_eps);
+        Ok(Box::new(Decoder {
             shape: model_shape(&config),
-            embed_tokens,
+            ends: Ends::load(loader, table, tied, epsilon).await?,
             layers,
-            norm,
-            lm_head,
         }) as Box<dyn Model>)
     })
 }
@@ -152,7 +60,9 @@ async fn load_layer(
         input_norm: loader
             .norm(scope, "input_layernorm", hidden, epsilon)
             .await?,
-        attention: load_attention(loader, config, &scope.enter("self_attn")).await?,
+        attention: Attention::Latent(
+            load_attention(loader, config, &scope.enter("self_attn")).await?,
+        ),
         post_attention_norm: loader
             .norm(scope, "post_attention_layernorm", hidden, epsilon)
             .await?,
@@ -218,27 +128,79 @@ async fn load_attention(
     })
 }
 
-/// The two halves of `kv_b_proj`, whose rows are a head's keys, then its values.
+/// What folds a query into the latent's space, and what takes values out of it.
 async fn load_up_projections(
     loader: &Loader<'_>,
     config: &Config,
     scope: &Scope<'_>,
 ) -> Result<(Weight, Weight)> {
-    let (heads, latent, stride) = (
-        config.num_attention_heads,
-        config.kv_lora_rank,
-        latent_stride(config),
-    );
+    let (heads, latent) = (config.num_attention_heads, config.kv_lora_rank);
     let (nope, value) = (config.qk_nope_head_dim, config.v_head_dim);
+    // GGUF files have the two apart, the keys' half transposed as it is needed here.
+    if scope.has("k_b_proj.weight") {
+        let k_b_proj = scope
+            .enter("k_b_proj")
+            .tensor("weight", &[heads, latent, nope])?;
+        let v_b_proj = scope
+            .enter("v_b_proj")
+            .tensor("weight", &[heads, value, latent])?;
+        let k_up = up_rows(loader, config, k_b_proj).await?;
+        return Ok((
+            k_up,
+            up_columns(loader, config, vec![Rows::all(v_b_proj)]).await?,
+        ));
+    }
     let kv_b_proj = scope
         .enter("kv_b_proj")
         .tensor("weight", &[heads * (nope + value), latent])?;
-    // Not quantised: they are small, and every score and every value goes through them.
-    let format = stored_format(&[Rows::all(kv_b_proj)]);
-    let mut k_up = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
-    let mut v_up = WeightWriter::new(loader.gpu, format, [heads, value, stride]).await?;
+    let values = |head: usize| {
+        let first = head * (nope + value) + nope;
+        Rows::some(kv_b_proj, first..first + value)
+    };
+    let k_up = transposed_keys(loader, config, kv_b_proj).await?;
+    let v_up = up_columns(loader, config, (0..heads).map(values).collect()).await?;
+    Ok((k_up, v_up))
+}
+
+/// `[heads, latent, nope]` with rows of zeros up to the stride of a latent.
+async fn up_rows(loader: &Loader<'_>, config: &Config, keys: StoredTensor<'_>) -> Result<Weight> {
+    let (heads, stride) = (config.num_attention_heads, latent_stride(config));
+    let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
+    if latent == stride {
+        return loader.stack(heads, vec![Rows::all(keys)], nope, None).await;
+    }
+    let mut writer = WeightWriter::new(loader.gpu, &formats::F32, [heads, stride, nope]).await?;
     for head in 0..heads {
-        let first = head * (nope + value);
+        if writer.skip(stride) {
+            continue;
+        }
+        let mut values = keys.read_rows(head * latent..(head + 1) * latent).await?;
+        values.resize(stride * nope, 0.0);
+        writer.write(&values).await?;
+    }
+    loader.advance(keys.bytes());
+    Ok(writer.finish())
+}
+
+/// `[heads, latent, nope]`, from the rows of `kv_b_proj` that make keys: `[nope, latent]` of each head.
+async fn transposed_keys(
+    loader: &Loader<'_>,
+    config: &Config,
+    kv_b_proj: StoredTensor<'_>,
+) -> Result<Weight> {
+    let (heads, stride) = (config.num_attention_heads, latent_stride(config));
+    let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
+    // Blocks run along the latent, so they do not survive; every score goes through what they decode to.
+    let format = match kv_b_proj.format() {
+        Some(format) if format.stored.is_some() => format,
+        _ => &formats::F32,
+    };
+    let mut writer = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
+    for head in 0..heads {
+        if writer.skip(stride) {
+            continue;
+        }
+        let first = head * (nope + config.v_head_dim);
         let keys = kv_b_proj.read_rows(first..first + nope).await?; // [nope, latent]
         let mut transposed = vec![0.0; stride * nope]; // [stride, nope]
         for (row, key) in keys.chunks(latent).enumerate() {
@@ -246,18 +208,20 @@ async fn load_up_projections(
                 transposed[column * nope + row] = weight;
             }
         }
-        k_up.write(&transposed).await?;
-        let values = kv_b_proj
-            .read_rows(first + nope..first + nope + value)
-            .await?; // [value, latent]
-        let mut padded = vec![0.0; value * stride];
-        for (padded, row) in padded.chunks_mut(stride).zip(values.chunks(latent)) {
-            padded[..latent].copy_from_slice(row);
-        }
-        v_up.write(&padded).await?;
+        writer.write(&transposed).await?;
+        loader.advance(kv_b_proj.bytes() / kv_b_proj.rows() as u64 * nope as u64);
     }
-    loader.advance(kv_b_proj.bytes());
-    Ok((k_up.finish(), v_up.finish()))
+    Ok(writer.finish())
+}
+
+/// `[heads, value, latent]` with columns of zeros up to the stride of a latent.
+async fn up_columns(loader: &Loader<'_>, config: &Config, values: Vec<Rows<'_>>) -> Result<Weight> {
+    let (heads, latent) = (config.num_attention_heads, config.kv_lora_rank);
+    // Not quantised: they are small, and every score and every value goes through them.
+    let mut weight = loader.stack(heads, values, latent, None).await?;
+    // The padding of the format holds zeros, so a row may be called as wide as it is.
+    weight.columns = latent_stride(config);
+    Ok(weight)
 }
 
 async fn load_experts(
@@ -266,8 +230,7 @@ async fn load_experts(
     hidden: usize,
     scope: &Scope<'_>,
 ) -> Result<MixtureOfExperts> {
-    let (routed, shared) = (experts.n_routed_experts, experts.rule.shared_experts);
-    let width = experts.moe_intermediate_size;
+    let (routed, width) = (experts.n_routed_experts, experts.moe_intermediate_size);
     let gate_scope = scope.enter("gate");
     let gate = gate_scope.tensor("weight", &[routed, hidden])?;
     // The router is not quantised: a small error in its scores changes experts.
@@ -282,56 +245,127 @@ async fn load_experts(
         Tensor::new(loader.gpu, &[routed])
     };
 
-    let (gate_up, down_proj) = expert_rows(experts, hidden, scope)?;
+    let mut rows = expert_rows(experts, hidden, scope)?;
+    let shared = shared_rows(loader, experts, hidden, scope)?;
+    let count = shared.down_proj.len();
+    rows.extend(shared);
     Ok(MixtureOfExperts {
         gate,
         bias,
-        rule: experts.rule,
-        gate_up: loader
-            .stack(routed + shared, gate_up, hidden, loader.quantize)
-            .await?,
+        rule: RoutingRule {
+            shared_experts: count,
+            ..experts.rule
+        },
+        gate_up: load_gate_up(loader, routed + count, rows.gate, rows.up, hidden).await?,
         down_proj: loader
-            .stack(routed + shared, down_proj, width, loader.quantize)
+            .stack(routed + count, rows.down_proj, width, loader.quantize)
             .await?,
     })
 }
 
-/// The rows of all experts' gate and up projections, and of their down projections, shared experts last.
-fn expert_rows<'c>(
+/// The rows of experts' projections, in order.
+#[derive(Default)]
+struct ExpertRows<'c> {
+    gate: Vec<Vec<Rows<'c>>>,
+    up: Vec<Vec<Rows<'c>>>,
+    down_proj: Vec<Rows<'c>>,
+}
+
+impl ExpertRows<'_> {
+    fn extend(&mut self, more: Self) {
+        self.gate.extend(more.gate);
+        self.up.extend(more.up);
+        self.down_proj.extend(more.down_proj);
+    }
+}
+
+/// Each expert's gate projection above its up projection, or, where an expert has them in two formats, all
+/// gate projections and all up projections.
+async fn load_gate_up(
+    loader: &Loader<'_>,
+    experts: usize,
+    gate: Vec<Vec<Rows<'_>>>,
+    up: Vec<Vec<Rows<'_>>>,
+    hidden: usize,
+) -> Result<Vec<Weight>> {
+    let differ = |(gate, up): (&Vec<Rows>, &Vec<Rows>)| gate[0].format() != up[0].format();
+    let stack = async |rows| loader.stack(experts, rows, hidden, loader.quantize).await;
+    if loader.quantize.is_none() && gate.iter().zip(&up).any(differ) {
+        let (gate, up) = (gate.into_iter().flatten(), up.into_iter().flatten());
+        return Ok(vec![
+            stack(gate.collect()).await?,
+            stack(up.collect()).await?,
+        ]);
+    }
+    let both = gate.into_iter().zip(up).flat_map(|(gate, up)| [gate, up]);
+    Ok(vec![stack(both.flatten().collect()).await?])
+}
+
+/// The shared network as experts as wide as the routed ones.
+///
+/// Where its rows are blocks that do not end where such an expert does, as in V2-Lite, each takes as many
+/// whole blocks as fit, so that there are more of them. What an expert then has too many of are any rows:
+/// the columns that they would meet in the down projection are zeros.
+fn shared_rows<'c>(
+    loader: &Loader<'_>,
     experts: &Experts,
     hidden: usize,
     scope: &Scope<'c>,
-) -> Result<(Vec<Rows<'c>>, Vec<Rows<'c>>)> {
-    let (routed, shared) = (experts.n_routed_experts, experts.rule.shared_experts);
+) -> Result<ExpertRows<'c>> {
     let width = experts.moe_intermediate_size;
-    let mut gate_up = Vec::new();
-    let mut down_proj = Vec::new();
-    for expert in 0..routed {
+    let total = experts.rule.shared_experts * width;
+    let mut rows = ExpertRows::default();
+    if total == 0 {
+        return Ok(rows);
+    }
+    let scope = scope.enter("shared_experts");
+    let tensor = |name, shape: [usize; 2]| scope.enter(name).tensor("weight", &shape);
+    let (gate, up) = (
+        tensor("gate_proj", [total, hidden])?,
+        tensor("up_proj", [total, hidden])?,
+    );
+    let down = tensor("down_proj", [hidden, total])?;
+    let block = match down.format() {
+        Some(format) if loader.quantize.is_none() && format.stored.is_none() => format.block,
+        _ => 1,
+    };
+    let step = if block <= width {
+        width / block * block
+    } else {
+        width
+    };
+    for first in (0..total).step_by(step) {
+        let end = total.min(first + width);
+        let window = |tensor| {
+            let rows = [first..end, 0..first + width - end].into_iter();
+            let rows = rows.filter(|rows| !rows.is_empty());
+            rows.map(|rows| Rows::some(tensor, rows)).collect()
+        };
+        rows.gate.push(window(gate));
+        rows.up.push(window(up));
+        let part = first..total.min(first + step);
+        rows.down_proj.push(Rows::columns(down, part));
+    }
+    Ok(rows)
+}
+
+/// The rows of all routed experts.
+fn expert_rows<'c>(experts: &Experts, hidden: usize, scope: &Scope<'c>) -> Result<ExpertRows<'c>> {
+    let width = experts.moe_intermediate_size;
+    let mut rows = ExpertRows::default();
+    for expert in 0..experts.n_routed_experts {
         let scope = scope.enter("experts").enter(expert);
-        for name in ["gate_proj", "up_proj"] {
-            gate_up.push(Rows::all(
-                scope.enter(name).tensor("weight", &[width, hidden])?,
-            ));
-        }
-        down_proj.push(Rows::all(
+        let all = |name| {
+            let tensor = scope.enter(name).tensor("weight", &[width, hidden])?;
+            Ok(vec![Rows::all(tensor)])
+        };
+        rows.gate.push(all("gate_proj")?);
+        rows.up.push(all("up_proj")?);
+        rows.down_proj.push(Rows::all(
             scope
                 .enter("down_proj")
                 .tensor("weight", &[hidden, width])?,
         ));
     }
-    for expert in 0..shared {
-        let scope = scope.enter("shared_experts");
-        let part = expert * width..(expert + 1) * width;
-        for name in ["gate_proj", "up_proj"] {
-            let tensor = scope
-                .enter(name)
-                .tensor("weight", &[shared * width, hidden])?;
-            gate_up.push(Rows::some(tensor, part.clone()));
-        }
-        let tensor = scope
-            .enter("down_proj")
-            .tensor("weight", &[hidden, shared * width])?;
-        down_proj.push(Rows::columns(tensor, part));
-    }
-    Ok((gate_up, down_proj))
+    Ok(rows)
 }

@@ -1,8 +1,9 @@
 //! config.json of DeepSeek-V2 and V3, under its own names, with every number checked.
 
-use crate::checkpoint::{Checkpoint, Fields, Rope};
+use super::config::{self, refuse_activation, refuse_attention_bias, sized};
+use crate::checkpoint::{Checkpoint, Fields, Rope, RopeScaling, Yarn};
 use crate::error::Result;
-use crate::layers::{Rotary, Yarn};
+use crate::layers::Rotary;
 use crate::ops::{GroupScore, RoutingRule, Scoring};
 
 /// Epsilon of the norms inside attention, whatever `rms_norm_eps` says.
@@ -43,32 +44,18 @@ pub(super) struct Experts {
 impl Config {
     pub(super) fn new(checkpoint: &Checkpoint) -> Result<Self> {
         let fields = checkpoint.fields()?;
-        refuse_unsupported(&fields)?;
+        refuse_attention_bias(&fields)?;
+        refuse_activation(&fields)?;
         let size = |name| sized(&fields, name, 1 << 24);
         let qk_nope_head_dim = size("qk_nope_head_dim")?;
         let qk_rope_head_dim = size("qk_rope_head_dim")?;
         let rope = Rope::new(&fields)?;
-        let yarn = rope.scaling.as_ref().map(|scaling| Yarn {
-            factor: scaling.factor,
-            original_context: scaling.original_max_position_embeddings as f64,
-            beta_fast: scaling.beta_fast,
-            beta_slow: scaling.beta_slow,
-        });
-        // DeepSeek stretches attention by the square of one magnitude, and the rotations by the
-        // ratio of two, which its checkpoints make 1.
-        let mscale = |weight: fn(&crate::checkpoint::Yarn) -> Option<f64>| {
-            let scaling = rope.scaling.as_ref()?;
-            Some(yarn?.magnitude(weight(scaling)?))
+        let scaling = match &rope.scaling {
+            None => None,
+            Some(RopeScaling::Yarn(scaling)) => Some(scaling),
+            Some(_) => return Err(fields.unsupported("rope_scaling", "is not YaRN")),
         };
-        let all_dim = mscale(|scaling| scaling.mscale_all_dim);
-        let magnitude = match (mscale(|scaling| scaling.mscale), all_dim) {
-            (Some(mscale), Some(all_dim)) => mscale / all_dim,
-            _ => rope
-                .scaling
-                .as_ref()
-                .and_then(|scaling| scaling.attention_factor)
-                .unwrap_or_else(|| yarn.map_or(1.0, |yarn| yarn.magnitude(1.0))),
-        };
+        let (magnitude, stretch) = magnitudes(scaling);
         let width = (qk_nope_head_dim + qk_rope_head_dim) as f64;
         let config = Self {
             vocab_size: size("vocab_size")?,
@@ -86,8 +73,13 @@ impl Config {
             rms_norm_eps: fields.f64_or("rms_norm_eps", 1e-6)?,
             tie_word_embeddings: fields.bool_or("tie_word_embeddings", false)?,
             experts: Experts::new(&fields)?,
-            rotary: Rotary::new(qk_rope_head_dim, rope.theta, yarn.as_ref(), magnitude),
-            softmax_scale: width.sqrt().recip() * all_dim.unwrap_or(1.0).powi(2),
+            rotary: Rotary::new(
+                qk_rope_head_dim,
+                rope.theta,
+                &config::scaling(&rope),
+                magnitude,
+            ),
+            softmax_scale: width.sqrt().recip() * stretch,
         };
         if config.q_lora_rank == Some(0) {
             return Err(fields.damaged("q_lora_rank", "is 0"));
@@ -107,6 +99,23 @@ impl Config {
             layer >= experts.first_k_dense_replace && layer.is_multiple_of(experts.moe_layer_freq)
         })
     }
+}
+
+/// What cosines and sines, and what scores are multiplied with.
+///
+/// DeepSeek stretches attention by the square of one magnitude, and the rotations by the ratio of two,
+/// which its checkpoints make 1.
+fn magnitudes(scaling: Option<&Yarn>) -> (f64, f64) {
+    let Some(scaling) = scaling else {
+        return (1.0, 1.0);
+    };
+    let magnitude = |weight| config::yarn(scaling).magnitude(weight);
+    let all_dim = scaling.mscale_all_dim.map(magnitude);
+    let rotations = match (scaling.mscale.map(magnitude), all_dim) {
+        (Some(mscale), Some(all_dim)) => mscale / all_dim,
+        _ => scaling.attention_factor.unwrap_or_else(|| magnitude(1.0)),
+    };
+    (rotations, all_dim.unwrap_or(1.0).powi(2))
 }
 
 impl Experts {
@@ -200,28 +209,4 @@ fn check_groups(fields: &Fields, experts: usize, rule: &RoutingRule) -> Result<(
         ));
     }
     Ok(())
-}
-
-fn refuse_unsupported(fields: &Fields) -> Result<()> {
-    if fields.bool_or("attention_bias", false)? {
-        return Err(fields.unsupported("attention_bias", "is true; attention has no biases here"));
-    }
-    match fields.str_or("hidden_act", "silu")? {
-        "silu" => Ok(()),
-        other => Err(fields.unsupported(
-            "hidden_act",
-            &format!("is {other:?}; only silu is supported"),
-        )),
-    }
-}
-
-/// A size between 1 and `most`.
-fn sized(fields: &Fields, name: &str, most: usize) -> Result<usize> {
-    match fields.usize(name)? {
-        0 => Err(fields.damaged(name, "is 0")),
-        size if size > most => {
-            Err(fields.unsupported(name, &format!("is {size}; up to {most} are supported")))
-        }
-        size => Ok(size),
-    }
 }

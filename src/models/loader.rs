@@ -70,6 +70,52 @@ impl<'c> Rows<'c> {
     }
 }
 
+impl Rows<'_> {
+    /// The format that they are kept in: as stored, if their columns are whole blocks of it.
+    pub fn format(&self) -> &'static Format {
+        match self.tensor.format() {
+            None => &formats::F32,
+            Some(format) if self.is_sliceable(format) || format.stored.is_some() => format,
+            Some(_) => &formats::F16,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.columns.len() == self.tensor.columns()
+    }
+
+    fn is_sliceable(&self, format: &Format) -> bool {
+        let Range { start, end } = self.columns;
+        self.is_whole() || start.is_multiple_of(format.block) && end.is_multiple_of(format.block)
+    }
+
+    /// The blocks of the part's columns, out of those of whole rows, and blocks of zeros up to `width` columns.
+    fn slice_planes(&self, planes: Vec<Vec<u8>>, format: &Format, width: usize) -> Vec<Vec<u8>> {
+        if self.is_whole() {
+            return planes;
+        }
+        let blocks = |columns: usize| columns.div_ceil(format.block);
+        let slice = |(plane, bytes): (Vec<u8>, &usize)| {
+            let part = blocks(self.columns.start) * bytes..blocks(self.columns.end) * bytes;
+            slices(
+                &plane,
+                blocks(self.tensor.columns()) * bytes,
+                &part,
+                blocks(width) * bytes,
+            )
+        };
+        planes.into_iter().zip(format.planes).map(slice).collect()
+    }
+
+    /// The part's columns out of whole rows, and zeros up to `width` columns.
+    fn slice_values(&self, values: Vec<f32>, width: usize) -> Vec<f32> {
+        if self.is_whole() {
+            return values;
+        }
+        slices(&values, self.tensor.columns(), &self.columns, width)
+    }
+}
+
 impl<'a> Loader<'a> {
     /// A loader of `checkpoint` into `gpu`.
     pub fn new(
@@ -90,7 +136,11 @@ impl<'a> Loader<'a> {
     /// A vector of f32: gains and biases.
     pub async fn vector(&self, scope: &Scope<'_>, name: &str, width: usize) -> Result<Tensor> {
         let tensor = scope.tensor(name, &[width])?;
-        let values = tensor.read_all().await?;
+        let values = if self.gpu.is_counting() {
+            vec![0.0; width]
+        } else {
+            tensor.read_all().await?
+        };
         self.advance(tensor.bytes());
         Ok(Tensor::upload(self.gpu, &[width], &values))
     }
@@ -150,6 +200,9 @@ impl<'a> Loader<'a> {
     }
 
     /// `count` matrices made of `parts` in order, packed into `format` or as stored.
+    ///
+    /// Parts of a matrix that are stored differently keep their formats if it is the only one; in a stack,
+    /// whose matrices are read whole, they are decoded.
     pub async fn stack(
         &self,
         count: usize,
@@ -158,13 +211,30 @@ impl<'a> Loader<'a> {
         format: Option<&'static Format>,
     ) -> Result<Weight> {
         let total: usize = parts.iter().map(|part| part.rows.len()).sum();
-        let format = format.unwrap_or_else(|| stored_format(&parts));
-        let mut writer =
-            WeightWriter::new(self.gpu, format, [count, total / count, columns]).await?;
-        for part in &parts {
-            self.copy(&mut writer, part, format).await?;
+        let rows = total / count;
+        let formats = match format {
+            Some(format) => vec![format; parts.len()],
+            None if count == 1 => parts.iter().map(Rows::format).collect(),
+            None => matrix_formats(&parts, rows),
+        };
+        let mut sections = Vec::new();
+        let mut left = parts.as_slice();
+        for run in formats.chunk_by(|a, b| a == b) {
+            let (parts, rest) = left.split_at(run.len());
+            left = rest;
+            let height: usize = parts.iter().map(|part| part.rows.len()).sum();
+            let dims = if count == 1 {
+                [1, height, columns]
+            } else {
+                [height / rows, rows, columns]
+            };
+            let mut writer = WeightWriter::new(self.gpu, run[0], dims).await?;
+            for part in parts {
+                self.copy(&mut writer, part, run[0], columns).await?;
+            }
+            sections.push(writer.finish());
         }
-        Ok(writer.finish())
+        Ok(Weight::join(self.gpu, sections))
     }
 
     async fn copy(
@@ -172,10 +242,13 @@ impl<'a> Loader<'a> {
         writer: &mut WeightWriter<'_>,
         part: &Rows<'_>,
         format: &Format,
+        columns: usize,
     ) -> Result<()> {
+        if writer.skip(part.rows.len()) {
+            return Ok(());
+        }
         let tensor = &part.tensor;
-        let whole = part.columns.len() == tensor.columns();
-        let as_stored = whole && tensor.format() == Some(format);
+        let as_stored = tensor.format() == Some(format) && part.is_sliceable(format);
         let step = (SLAB / tensor.columns()).max(1);
         for first in part.rows.clone().step_by(step) {
             let rows = first..part.rows.end.min(first + step);
@@ -183,14 +256,11 @@ impl<'a> Loader<'a> {
                 / (tensor.rows() * tensor.columns()) as u64;
             if as_stored {
                 let planes = tensor.read_planes(rows).await?;
+                let planes = part.slice_planes(planes, format, columns);
                 writer.write_planes(&planes).await?;
             } else {
-                let mut values = tensor.read_rows(rows).await?;
-                if !whole {
-                    let slice = |row: &[f32]| row[part.columns.clone()].to_vec();
-                    values = values.chunks(tensor.columns()).flat_map(slice).collect();
-                }
-                writer.write(&values).await?;
+                let values = tensor.read_rows(rows).await?;
+                writer.write(&part.slice_values(values, columns)).await?;
             }
             self.advance(share);
         }
@@ -199,17 +269,51 @@ impl<'a> Loader<'a> {
 
     /// Adds `bytes` to what is loaded, and tells.
     pub fn advance(&self, bytes: u64) {
-        self.loaded.set(self.loaded.get() + bytes);
+        let total = self.checkpoint.bytes();
+        // A few rows may be read twice.
+        self.loaded.set(total.min(self.loaded.get() + bytes));
         (self.progress)(Progress {
             loaded: self.loaded.get(),
-            total: self.checkpoint.bytes(),
+            total,
         });
     }
 }
 
-/// The format that keeps `parts` as they are; f32 where they differ.
-pub(super) fn stored_format(parts: &[Rows]) -> &'static Format {
-    let first = parts.first().and_then(|part| part.tensor.format());
-    let same = parts.iter().all(|part| part.tensor.format() == first);
-    first.filter(|_| same).unwrap_or(&formats::F32)
+/// `part` of each row of `row` values, filled up to `width`.
+fn slices<T: Copy + Default>(all: &[T], row: usize, part: &Range<usize>, width: usize) -> Vec<T> {
+    let mut slices = Vec::with_capacity(all.len() / row * width);
+    for row in all.chunks_exact(row) {
+        slices.extend_from_slice(&row[part.clone()]);
+        slices.resize(slices.len() + width - part.len(), T::default());
+    }
+    slices
+}
+
+/// The format of each part of matrices of `rows` rows: that of its matrix, which all parts share.
+fn matrix_formats(parts: &[Rows], rows: usize) -> Vec<&'static Format> {
+    let mut formats = Vec::with_capacity(parts.len());
+    let (mut first, mut height) = (0, 0);
+    for (index, part) in parts.iter().enumerate() {
+        height += part.rows.len();
+        if height % rows == 0 {
+            let matrix = &parts[first..=index];
+            formats.resize(index + 1, shared_format(matrix));
+            first = index + 1;
+        }
+    }
+    formats
+}
+
+/// The format that keeps `parts` as they are; where they differ, one that holds what they decode to.
+fn shared_format(parts: &[Rows]) -> &'static Format {
+    let first = parts[0].format();
+    if parts.iter().all(|part| part.format() == first) {
+        return first;
+    }
+    let any_wide = parts.iter().any(|part| part.format() == &formats::F32);
+    if any_wide {
+        &formats::F32
+    } else {
+        &formats::F16
+    }
 }

@@ -2,8 +2,12 @@
 //!
 //! A model records launches; it never waits, reads back or knows what a sequence is.
 
+mod config;
+mod decoder;
 mod deepseek;
 mod deepseek_config;
+mod dense;
+mod dense_config;
 mod loader;
 
 use futures::future::LocalBoxFuture;
@@ -66,7 +70,7 @@ pub struct Architecture {
 }
 
 /// Every architecture.
-pub static ARCHITECTURES: [Architecture; 2] = [
+pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {
         model_type: "deepseek_v3",
         shape: deepseek::shape,
@@ -76,6 +80,21 @@ pub static ARCHITECTURES: [Architecture; 2] = [
         model_type: "deepseek_v2",
         shape: deepseek::shape,
         load: deepseek::load,
+    },
+    Architecture {
+        model_type: "qwen2",
+        shape: dense::shape,
+        load: dense::load,
+    },
+    Architecture {
+        model_type: "qwen3",
+        shape: dense::shape,
+        load: dense::load,
+    },
+    Architecture {
+        model_type: "llama",
+        shape: dense::shape,
+        load: dense::load,
     },
 ];
 

@@ -26,7 +26,11 @@ pub fn embedding(pass: &mut Pass, ids: &Tensor, weight: &Weight) -> Tensor {
             inputs: &[ids],
             weight: Some(shard),
             outputs: &[&y],
-            workgroups: [(weight.padded_columns() / 8).div_ceil(64), tokens, 1],
+            workgroups: [
+                (shard.format.padded(weight.columns) / 8).div_ceil(64),
+                tokens,
+                1,
+            ],
         });
     }
     y

@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Routes, dot_groups, dot_lanes, pad};
+use super::pad::pad_for_shards;
+use super::{Routes, dot_groups, dot_lanes};
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
@@ -21,10 +22,10 @@ pub fn expert_down(pass: &mut Pass, x: &Tensor, weight: &Weight, routes: &Routes
     assert_eq!(inner, weight.columns);
     assert_eq!(routes.choices.dims(), [tokens, slots]);
 
-    let x = pad(pass, x, weight.padded_columns());
+    let padded = pad_for_shards(pass, x, weight);
     let y = pass.tensor(&[tokens, weight.rows]);
     let tiers = pass.gpu.tiers;
-    for (number, shard) in weight.shards.iter().enumerate() {
+    for (number, (shard, x)) in weight.shards.iter().zip(&padded).enumerate() {
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_down"),
             constants: &dot_lanes(tiers),
@@ -33,7 +34,7 @@ pub fn expert_down(pass: &mut Pass, x: &Tensor, weight: &Weight, routes: &Routes
                 outer: weight.rows as u32,
                 later_shard: u32::from(number > 0),
             },
-            inputs: &[&x, &routes.choices, &routes.weights],
+            inputs: &[x, &routes.choices, &routes.weights],
             weight: Some(shard),
             outputs: &[&y],
             workgroups: [dot_groups(tiers, weight.rows, 4), tokens, 1],

@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Routes, dot_groups, dot_lanes, pad};
+use super::pad::pad_for_shards;
+use super::{Routes, dot_groups, dot_lanes};
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
@@ -22,10 +23,10 @@ pub fn expert_gate_up(pass: &mut Pass, x: &Tensor, weight: &Weight, routes: &Rou
     assert_eq!(inner, weight.columns);
     assert_eq!(routes.choices.dims(), [tokens, slots]);
 
-    let x = pad(pass, x, weight.padded_columns());
+    let padded = pad_for_shards(pass, x, weight);
     let y = pass.tensor(&[tokens, slots, width]);
     let tiers = pass.gpu.tiers;
-    for shard in &weight.shards {
+    for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_gate_up"),
             constants: &dot_lanes(tiers),
@@ -33,7 +34,7 @@ pub fn expert_gate_up(pass: &mut Pass, x: &Tensor, weight: &Weight, routes: &Rou
                 slots: slots as u32,
                 width: width as u32,
             },
-            inputs: &[&x, &routes.choices],
+            inputs: &[x, &routes.choices],
             weight: Some(shard),
             outputs: &[&y],
             workgroups: [dot_groups(tiers, width, 2), tokens * slots, 1],

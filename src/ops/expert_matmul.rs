@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Groups, pad};
+use super::Groups;
+use super::pad::pad_for_shards;
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
@@ -9,41 +10,61 @@ use crate::kernel;
 struct Params {
     repeat: u32,
     outer: u32,
+    first_column: u32,
+    width: u32,
 }
 
-/// A product per expert over the tokens grouped under it, for many tokens.
+/// A product per expert over the tokens grouped under it, for many tokens; those with several weights stand
+/// side by side.
 ///
-/// `x: [tokens, inner]` or `[tokens, slots, inner]`, `weight: [experts, outer, inner]` →
-/// `[tokens, slots, outer]`
+/// `x: [tokens, inner]` or `[tokens, slots, inner]`, `weights: [experts, outer, inner]` each →
+/// `[tokens, slots, sum of outer]`
 #[track_caller]
-pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weight: &Weight, groups: &Groups) -> Tensor {
+pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weights: &[&Weight], groups: &Groups) -> Tensor {
     let [tokens, slots] = groups.entries.dims();
+    let columns = weights[0].columns;
     let repeat = match *x.shape() {
-        [rows, inner] if rows == tokens && inner == weight.columns => slots,
-        [rows, each, inner] if [rows, each] == [tokens, slots] && inner == weight.columns => 1,
-        _ => panic!(
-            "{x:?} for {tokens} tokens in {slots} slots of {} columns",
-            weight.columns
-        ),
+        [rows, inner] if rows == tokens && inner == columns => slots,
+        [rows, each, inner] if [rows, each] == [tokens, slots] && inner == columns => 1,
+        _ => panic!("{x:?} for {tokens} tokens in {slots} slots of {columns} columns"),
     };
-    let [max_tiles, _] = groups.tiles.dims();
+    let width = weights.iter().map(|weight| weight.rows).sum();
+    let y = pass.tensor(&[tokens, slots, width]);
+    let mut first_column = 0;
+    for weight in weights {
+        assert_eq!(weight.columns, columns, "weights side by side");
+        let params = Params {
+            repeat: repeat as u32,
+            outer: weight.rows as u32,
+            first_column: first_column as u32,
+            width: width as u32,
+        };
+        launch(pass, x, weight, groups, &y, params);
+        first_column += weight.rows;
+    }
+    y
+}
 
-    let x = pad(pass, x, weight.padded_columns());
-    let y = pass.tensor(&[tokens, slots, weight.rows]);
+fn launch(
+    pass: &mut Pass,
+    x: &Tensor,
+    weight: &Weight,
+    groups: &Groups,
+    y: &Tensor,
+    params: Params,
+) {
+    let [max_tiles, _] = groups.tiles.dims();
+    let padded = pad_for_shards(pass, x, weight);
     let lanes = if pass.gpu.tiers.software { 8 } else { 64 };
-    for shard in &weight.shards {
+    for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_matmul"),
             constants: &[("WORKGROUP_SIZE", lanes as u32)],
-            params: Params {
-                repeat: repeat as u32,
-                outer: weight.rows as u32,
-            },
-            inputs: &[&x, &groups.entries, &groups.tiles],
+            params,
+            inputs: &[x, &groups.entries, &groups.tiles],
             weight: Some(shard),
-            outputs: &[&y],
+            outputs: &[y],
             workgroups: [weight.rows.div_ceil(4 * lanes), max_tiles, 1],
         });
     }
-    y
 }

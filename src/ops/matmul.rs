@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{dot_groups, dot_lanes, pad};
+use super::pad::pad_for_shards;
+use super::{dot_groups, dot_lanes};
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
@@ -28,15 +29,15 @@ pub fn matmul(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
 /// `x: [tokens, inner]`, `weight: [outer, inner]` → `[tokens, outer]`
 #[track_caller]
 pub fn matmul_few(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
-    let (x, y) = operands(pass, x, weight);
+    let (padded, y) = operands(pass, x, weight);
     let [tokens, _] = y.dims();
     let tiers = pass.gpu.tiers;
-    for shard in &weight.shards {
+    for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("matmul"),
             constants: &dot_lanes(tiers),
             params: (),
-            inputs: &[&x],
+            inputs: &[x],
             weight: Some(shard),
             outputs: &[&y],
             workgroups: [dot_groups(tiers, shard.rows, 4), tokens, 1],
@@ -50,17 +51,17 @@ pub fn matmul_few(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
 /// `x: [tokens, inner]`, `weight: [outer, inner]` → `[tokens, outer]`
 #[track_caller]
 pub fn matmul_blocked(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
-    let (x, y) = operands(pass, x, weight);
+    let (padded, y) = operands(pass, x, weight);
     let [tokens, _] = y.dims();
     let lanes = if pass.gpu.tiers.software { 8 } else { 64 };
-    for shard in &weight.shards {
+    for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("matmul_blocked"),
             constants: &[("WORKGROUP_SIZE", lanes as u32)],
             params: BlockedParams {
                 tokens: tokens as u32,
             },
-            inputs: &[&x],
+            inputs: &[x],
             weight: Some(shard),
             outputs: &[&y],
             workgroups: [shard.rows.div_ceil(4 * lanes), tokens.div_ceil(4), 1],
@@ -70,11 +71,11 @@ pub fn matmul_blocked(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Tensor {
 }
 
 #[track_caller]
-fn operands(pass: &mut Pass, x: &Tensor, weight: &Weight) -> (Tensor, Tensor) {
+fn operands(pass: &mut Pass, x: &Tensor, weight: &Weight) -> (Vec<Tensor>, Tensor) {
     let [tokens, inner] = x.dims();
     assert_eq!((inner, 1), (weight.columns, weight.count), "{x:?}");
     (
-        pad(pass, x, weight.padded_columns()),
+        pad_for_shards(pass, x, weight),
         pass.tensor(&[tokens, weight.rows]),
     )
 }

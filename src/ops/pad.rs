@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::{Dispatch, Pass, Tensor};
+use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
 
 #[repr(C)]
@@ -35,4 +35,23 @@ pub fn pad(pass: &mut Pass, x: &Tensor, padded: usize) -> Tensor {
         workgroups: [padded.div_ceil(64), outer.iter().product(), 1],
     });
     y
+}
+
+/// [`pad`] for each shard of `weight`, to the width that its format gives rows.
+#[track_caller]
+pub(super) fn pad_for_shards(pass: &mut Pass, x: &Tensor, weight: &Weight) -> Vec<Tensor> {
+    let mut padded: Vec<(usize, Tensor)> = Vec::new();
+    let mut pad_to = |width: usize| {
+        let known = padded.iter().find(|(known, _)| *known == width);
+        if let Some((_, tensor)) = known {
+            return tensor.clone();
+        }
+        let tensor = pad(pass, x, width);
+        padded.push((width, tensor.clone()));
+        tensor
+    };
+    let shards = weight.shards.iter();
+    shards
+        .map(|shard| pad_to(shard.format.padded(weight.columns)))
+        .collect()
 }

@@ -222,7 +222,7 @@ pub(super) fn expert_gate_up(pass: &mut Pass, sizes: &Sizes, weights: &Weights) 
         .collect();
     let trial = Trial::of(&[&x, &routes.choices], y, expected);
     Trial {
-        format: Some(weight.weight.format.name),
+        format: Some(weight.weight.shards[0].format.name),
         tolerance: EXPONENTIAL,
         bytes: trial.bytes + expert_bytes(weight, &chosen),
         operations: operations(weight, &chosen),
@@ -251,7 +251,7 @@ pub(super) fn expert_down(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> 
     );
     let trial = Trial::of(&[&x, &routes.choices, &routes.weights], y, expected);
     Trial {
-        format: Some(weight.weight.format.name),
+        format: Some(weight.weight.shards[0].format.name),
         bytes: trial.bytes + expert_bytes(weight, &chosen),
         operations: operations(weight, &chosen),
         ..trial
@@ -276,14 +276,14 @@ pub(super) fn expert_matmul(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -
         &[tokens, slots, sizes.intermediate],
         &hidden_values,
     );
-    let both = ops::expert_matmul(pass, &x, &weights.gate_up.weight, &groups);
-    let down = ops::expert_matmul(pass, &hidden, &weights.down.weight, &groups);
+    let both = ops::expert_matmul(pass, &x, &[&weights.gate_up.weight], &groups);
+    let down = ops::expert_matmul(pass, &hidden, &[&weights.down.weight], &groups);
 
     let inputs = [&x, &hidden, &groups.entries, &groups.tiles, &down];
     let expected_down = products(&hidden_values, &weights.down, &chosen);
     let mut trial = Trial::of(&inputs, both, products(&values, &weights.gate_up, &chosen));
     trial.results.push((down, Expected::Floats(expected_down)));
-    trial.format = Some(weights.down.weight.format.name);
+    trial.format = Some(weights.down.weight.shards[0].format.name);
     for weight in [&weights.gate_up, &weights.down] {
         trial.bytes += expert_bytes(weight, &chosen);
         trial.operations += operations(weight, &chosen);

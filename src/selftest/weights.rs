@@ -7,6 +7,9 @@ use crate::gpu::{Gpu, Pass, Tensor, Weight, WeightWriter};
 use crate::ops::{self, HeadSlices};
 use crate::reference;
 
+/// A prime, so that no tile or matrix repeats with them.
+const DISTINCT: usize = 1021;
+
 /// A weight, and the values that its format makes of it.
 pub(super) struct Stored {
     pub weight: Weight,
@@ -14,42 +17,39 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Uploads `values: [count, rows, columns]`.
-    async fn new(
-        gpu: &Gpu,
-        format: &'static Format,
-        dims: [usize; 3],
-        values: &[f32],
-    ) -> Result<Self> {
-        let mut writer = WeightWriter::new(gpu, format, dims).await?;
-        writer.write(values).await?;
-        let [_, _, columns] = dims;
-        let row = |row: &[f32]| {
-            let padded = [row, &vec![0.0; format.padded(columns) - columns]].concat();
-            let planes = (format.pack)(&padded);
-            let mut row = (format.unpack)(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            row.truncate(columns);
-            row
-        };
-        let values = values.chunks(columns).flat_map(row).collect();
-        Ok(Self {
-            weight: writer.finish(),
-            values,
-        })
-    }
-
+    /// Uploads noise. Many rows repeat after [`DISTINCT`] of them, for packing takes time.
     async fn noise(
         gpu: &Gpu,
         format: &'static Format,
         dims: [usize; 3],
         seed: u64,
     ) -> Result<Self> {
-        let [_, _, columns] = dims;
-        let mut values = noise(dims.iter().product(), seed);
+        let [count, rows, columns] = dims;
+        let rows = count * rows;
+        let distinct = rows.min(DISTINCT);
+        let mut values = noise(distinct * columns, seed);
         // A row of zeros, and a weight that is far larger than its block.
         values[..columns].fill(0.0);
         values[columns + columns / 2] = 8.0;
-        Self::new(gpu, format, dims, &values).await
+        let whole = columns.next_multiple_of(format.block);
+        let pad = |row: &[f32]| [row, &vec![0.0; whole - columns]].concat();
+        let padded: Vec<f32> = values.chunks(columns).flat_map(pad).collect();
+        let planes = (format.pack)(&padded);
+
+        let mut writer = WeightWriter::new(gpu, format, dims).await?;
+        for first in (0..rows).step_by(distinct) {
+            let missing = (rows - first).min(distinct);
+            let part = |plane: &Vec<u8>| plane[..plane.len() / distinct * missing].to_vec();
+            writer
+                .write_planes(&planes.iter().map(part).collect::<Vec<_>>())
+                .await?;
+        }
+        let unpacked = (format.unpack)(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let rows = unpacked.chunks(whole).cycle().take(rows);
+        Ok(Self {
+            weight: writer.finish(),
+            values: rows.flat_map(|row| &row[..columns]).copied().collect(),
+        })
     }
 
     pub(super) fn matrix(&self, index: usize) -> &[f32] {
@@ -62,7 +62,7 @@ impl Stored {
         let trial = Trial::of(inputs, result, expected);
         let operations = (2 * rows * self.values.len()) as u64;
         Trial {
-            format: Some(self.weight.format.name),
+            format: Some(self.weight.shards[0].format.name),
             bytes: trial.bytes + self.weight.bytes(),
             operations,
             ..trial
@@ -108,7 +108,8 @@ pub(super) fn embedding(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> Tr
         .collect();
     let ids = Tensor::upload(pass.gpu, &[wanted.len()], &wanted);
     let y = ops::embedding(pass, &ids, &table.weight);
-    let bytes = y.bytes() + (wanted.len() * table.weight.format.row_bytes(sizes.hidden)) as u64;
+    let bytes =
+        y.bytes() + (wanted.len() * table.weight.shards[0].format.row_bytes(sizes.hidden)) as u64;
     let expected = reference::embedding(&table.values, sizes.hidden, &wanted);
     Trial {
         bytes,

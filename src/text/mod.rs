@@ -12,7 +12,8 @@ mod python;
 pub mod reasoning;
 mod sandbox;
 mod shield;
-pub mod stop;
+pub mod steps;
+mod stop;
 pub mod stream;
 pub mod tokenizer;
 

@@ -6,15 +6,18 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::NormalizerWrapper;
-use tokenizers::PreTokenizerWrapper;
+use tokenizers::TokenizerBuilder;
+use tokenizers::TokenizerImpl;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::bpe::Merges;
 use tokenizers::models::bpe::Vocab;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::added::AddedToken;
 use super::added::AddedTokens;
 use super::added::Segment;
+use super::steps::Cuts;
+use super::steps::Normalization;
 use crate::error::Error;
 use crate::error::Result;
 
@@ -32,7 +35,7 @@ pub enum Specials {
 /// A vocabulary with its rules for cutting text into tokens.
 #[derive(Debug)]
 pub struct Tokenizer {
-    bytes: tokenizers::Tokenizer,
+    bytes: TokenizerImpl<BPE, Normalization, Cuts, ByteLevel, ByteLevel>,
     added: AddedTokens,
     vocabulary: usize,
 }
@@ -42,8 +45,8 @@ pub struct Tokenizer {
 struct File {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
-    normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<Value>,
     model: Model,
 }
 
@@ -97,9 +100,14 @@ impl Tokenizer {
             .ignore_merges(parsed.model.ignore_merges)
             .build()
             .map_err(|error| Error::damaged(file, format!("merges: {error}")))?;
-        let mut bytes = tokenizers::Tokenizer::new(bpe);
-        bytes.with_normalizer(parsed.normalizer);
-        bytes.with_pre_tokenizer(parsed.pre_tokenizer);
+        let normalization = Normalization::new(file, parsed.normalizer.as_ref())?;
+        let cuts = Cuts::new(file, parsed.pre_tokenizer.as_ref())?;
+        let bytes = TokenizerBuilder::new()
+            .with_model(bpe)
+            .with_normalizer(Some(normalization))
+            .with_pre_tokenizer(Some(cuts))
+            .build()
+            .map_err(|error| Error::Internal(format!("tokenizer: {error}")))?;
         let added = AddedTokens::new(file, parsed.added_tokens)?;
         Ok(Self {
             bytes,

@@ -17,6 +17,8 @@ extern "C" {
     pub type Files;
     #[wasm_bindgen(method, getter)]
     fn name(this: &Files) -> String;
+    #[wasm_bindgen(method, getter, js_name = modelFile)]
+    fn model_file(this: &Files) -> Option<String>;
     #[wasm_bindgen(method, catch)]
     fn size(this: &Files, file: &str) -> std::result::Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -42,6 +44,10 @@ async fn settled(promise: std::result::Result<Promise, JsValue>) -> Result<JsVal
 impl Source for Files {
     fn name(&self) -> String {
         self.name()
+    }
+
+    fn model_file(&self) -> Option<String> {
+        self.model_file()
     }
 
     fn size<'a>(&'a self, file: &'a str) -> LocalBoxFuture<'a, Result<Option<u64>>> {

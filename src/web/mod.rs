@@ -138,6 +138,7 @@ impl Model {
             sequences: 1,
             quantize: options.format()?,
             cache_type: options.cache_type()?,
+            ignore_attn_factor: false,
         };
         let mut llm = Llm::load_from(Rc::new(files), load, &uploads(&progress)).await?;
         tell(&progress, "compile", 0, 1);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tiefsee::Result;
-use tiefsee::checkpoint::{Fields, Rope, Yarn};
+use tiefsee::checkpoint::{Fields, Llama3, Rope, RopeScaling, Yarn};
 
 use crate::files::{assert_fails, failure};
 
@@ -132,7 +132,7 @@ fn yarn_in_all_spellings() {
     };
     let expected = Rope {
         theta: 20_000.0,
-        scaling: Some(Yarn {
+        scaling: Some(RopeScaling::Yarn(Yarn {
             factor: 40.0,
             beta_fast: 32.0,
             beta_slow: 1.0,
@@ -141,7 +141,7 @@ fn yarn_in_all_spellings() {
             original_max_position_embeddings: 4096,
             attention_factor: None,
             attn_factor: None,
-        }),
+        })),
     };
     for config in [
         json!({"rope_theta": 2e4, "rope_scaling": with("type", None)}),
@@ -155,12 +155,53 @@ fn yarn_in_all_spellings() {
 }
 
 #[test]
+fn llama3_and_divisors() {
+    let llama3 = json!({"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8.0,
+        "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}});
+    let expected = RopeScaling::Llama3(Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    });
+    assert_eq!(rope(&llama3).unwrap().scaling, Some(expected));
+    for (field, wrong) in [
+        ("factor", json!(0.5)),
+        ("factor", json!(null)),
+        ("high_freq_factor", json!(1.0)),
+        ("low_freq_factor", json!(0)),
+        ("original_max_position_embeddings", json!(0)),
+    ] {
+        let mut config = llama3.clone();
+        config["rope_scaling"][field] = wrong;
+        assert_fails(rope(&config), 4, &["rope_scaling", field]);
+    }
+    let divisors =
+        |list: Value| json!({"rope_scaling": {"rope_type": "divisors", "divisors": list}});
+    assert_eq!(
+        rope(&divisors(json!([1, 8.0]))).unwrap().scaling,
+        Some(RopeScaling::Divisors(vec![1.0, 8.0]))
+    );
+    for wrong in [
+        json!([0]),
+        json!([-1.0]),
+        json!("1"),
+        json!(["1"]),
+        json!(null),
+    ] {
+        assert_fails(rope(&divisors(wrong)), 4, &["divisors"]);
+    }
+}
+
+#[test]
 fn yarn_has_defaults() {
     let config = json!({
         "max_position_embeddings": 131_072,
         "rope_scaling": {"type": "yarn", "factor": 4.0, "attn_factor": 0.878},
     });
-    let yarn = rope(&config).unwrap().scaling.unwrap();
+    let Some(RopeScaling::Yarn(yarn)) = rope(&config).unwrap().scaling else {
+        panic!("no YaRN")
+    };
     assert_eq!(yarn.original_max_position_embeddings, 131_072);
     assert_eq!(
         [yarn.beta_fast, yarn.beta_slow].map(f64::to_bits),
@@ -221,8 +262,8 @@ fn other_scalings_are_unsupported() {
             "linear",
         ),
         (
-            json!({"rope_scaling": {"rope_type": "llama3", "factor": 4}}),
-            "llama3",
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 4}}),
+            "longrope",
         ),
         (
             json!({"rope_parameters": {"main": {"rope_theta": 1e4}}}),

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 use pollster::block_on;
 use tiefsee::Result;
+use tiefsee::checkpoint::gguf::is_model_file;
 use tiefsee::checkpoint::{Checkpoint, Source};
 
 /// Files in memory; reading beyond the end of one is a bug of the reader.
@@ -28,6 +29,11 @@ impl Files {
         self
     }
 
+    /// A GGUF file.
+    pub(crate) fn gguf(file: impl Into<Vec<u8>>) -> Self {
+        Self::default().with("x.gguf", file)
+    }
+
     pub(crate) fn open(self) -> Result<Checkpoint> {
         block_on(Checkpoint::open(Rc::new(self)))
     }
@@ -36,6 +42,10 @@ impl Files {
 impl Source for Files {
     fn name(&self) -> String {
         "memory".to_owned()
+    }
+
+    fn model_file(&self) -> Option<String> {
+        self.0.keys().find(|file| is_model_file(file)).cloned()
     }
 
     fn size<'a>(&'a self, file: &'a str) -> LocalBoxFuture<'a, Result<Option<u64>>> {

@@ -3,4 +3,12 @@
 mod config;
 mod damaged;
 mod files;
+mod gguf;
+mod gguf_config;
+mod gguf_damaged;
+#[path = "../common/gguf.rs"]
+mod gguf_file;
+mod gguf_golden;
+mod gguf_sets;
+mod gguf_tokenizer;
 mod reading;

@@ -123,7 +123,7 @@ fn what_cannot_run_can_still_be_looked_at() {
     let config = std::fs::read_to_string(folder.file("config.json")).expect("it was copied");
     std::fs::write(
         folder.file("config.json"),
-        config.replace("deepseek_v3", "llama"),
+        config.replace("deepseek_v3", "gpt_neox"),
     )
     .expect("it can be written");
     std::fs::write(
@@ -135,7 +135,7 @@ fn what_cannot_run_can_still_be_looked_at() {
     assert!(
         report["supported"]
             .as_str()
-            .is_some_and(|why| why.contains("\"llama\" is not supported")),
+            .is_some_and(|why| why.contains("\"gpt_neox\" is not supported")),
         "{report}"
     );
     assert!(
@@ -146,4 +146,12 @@ fn what_cannot_run_can_still_be_looked_at() {
     );
     assert_eq!(report["layers"], 4);
     assert_eq!(report["memory"], Value::Null);
+    std::fs::write(
+        folder.file("config.json"),
+        config.replace("deepseek_v3", "qwen2"),
+    )
+    .expect("it can be written");
+    let other = self::report(folder.path());
+    let why = other["supported"].as_str().expect("a text");
+    assert!(why.starts_with("no: has no tensor "), "{why}");
 }

@@ -1,25 +1,7 @@
 //! Raw scores of the golden models, in every way of feeding them.
 
-use safetensors::{Dtype, SafeTensors};
-
+use crate::read_tensor as read;
 use crate::{Folder, ended, golden, on_device, tiefsee};
-
-/// A tensor of a file: its shape, and its values as F32 or I32.
-fn read(file: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = std::fs::read(file).expect("the file is there");
-    let tensors = SafeTensors::deserialize(&bytes).expect("it is a safetensors file");
-    let tensor = tensors.tensor(name).expect("the tensor is there");
-    let words = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|word| <[u8; 4]>::try_from(word).expect("four bytes"));
-    let values = match tensor.dtype() {
-        Dtype::F32 => words.map(f32::from_le_bytes).collect(),
-        Dtype::I32 => words.map(|word| i32::from_le_bytes(word) as f32).collect(),
-        other => panic!("{name} is {other}"),
-    };
-    (tensor.shape().to_vec(), values)
-}
 
 fn prompt(model: &str) -> String {
     let (_, ids) = read(
@@ -89,6 +71,26 @@ fn routes_are_the_experts_that_transformers_chooses() {
         chosen.sort_by(f32::total_cmp);
         assert_eq!(chosen, expected);
         assert!(token[4] >= 16.0, "{token:?}");
+    }
+}
+
+#[test]
+fn attn_factor_is_the_authors_or_left_aside_as_by_transformers() {
+    let folder = Folder::new("attn-factor");
+    let (ids, model) = (prompt("qwen3"), golden("qwen3"));
+    let reference = format!("{model}/golden.safetensors");
+    let [authors, transformers] =
+        ["logits", "logits_transformers"].map(|name| read(&reference, name).1);
+    assert!(largest_difference(&authors, &transformers) > 0.01);
+    for (flags, expected) in [
+        (&[][..], authors),
+        (&["--ignore-attn-factor"], transformers),
+    ] {
+        let file = folder.file(&format!("{}.safetensors", flags.len()));
+        let arguments = ["logits", &model, "--tokens", &ids, "--output", &file];
+        ended(&mut on_device(&[&arguments, flags].concat())).done();
+        let difference = largest_difference(&read(&file, "logits").1, &expected);
+        assert!(difference < 1e-3, "{flags:?} is off by {difference}");
     }
 }
 

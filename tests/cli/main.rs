@@ -4,11 +4,17 @@ mod chat;
 mod faults;
 mod inspect;
 mod logits;
+mod perplexity;
+mod plan;
+mod quantize;
 mod run;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use safetensors::{Dtype, SafeTensors};
 
 /// What the program left behind.
 struct Ended {
@@ -79,6 +85,51 @@ fn on_device(arguments: &[&str]) -> Command {
 #[track_caller]
 fn ended(command: &mut Command) -> Ended {
     command.output().expect("the program starts").into()
+}
+
+/// Runs the program until it has begun to write a file in `folder`, then interrupts it.
+#[track_caller]
+fn interrupted(command: &mut Command, folder: &Folder) -> Ended {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let is_part = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.expect("an entry").file_name();
+        name.to_string_lossy().ends_with(".part")
+    };
+    let begun = || {
+        std::fs::read_dir(&folder.0)
+            .expect("the folder")
+            .any(is_part)
+    };
+    let patience = Instant::now();
+    while !begun() {
+        assert!(
+            patience.elapsed() < Duration::from_secs(60),
+            "it writes nothing"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-INT", &id]).status();
+    assert!(killed.expect("there is kill").success());
+    child.wait_with_output().expect("the program ends").into()
+}
+
+/// A tensor of a file: its shape, and its values as F32 or I32.
+fn read_tensor(file: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(file).expect("the file is there");
+    let tensors = SafeTensors::deserialize(&bytes).expect("it is a safetensors file");
+    let tensor = tensors.tensor(name).expect("the tensor is there");
+    let words = tensor
+        .data()
+        .chunks_exact(4)
+        .map(|word| <[u8; 4]>::try_from(word).expect("four bytes"));
+    let values = match tensor.dtype() {
+        Dtype::F32 => words.map(f32::from_le_bytes).collect(),
+        Dtype::I32 => words.map(|word| i32::from_le_bytes(word) as f32).collect(),
+        other => panic!("{name} is {other}"),
+    };
+    (tensor.shape().to_vec(), values)
 }
 
 /// Runs the program with `input` as its standard input.
@@ -159,7 +210,14 @@ fn help_and_version_need_no_gpu() {
         version.trim(),
         concat!("tiefsee ", env!("CARGO_PKG_VERSION"))
     );
-    for command in ["run", "logits", "inspect", "completions"] {
+    for command in [
+        "run",
+        "logits",
+        "inspect",
+        "perplexity",
+        "plan",
+        "completions",
+    ] {
         let help = ended(&mut tiefsee(&[command, "--help"])).done();
         assert!(
             help.contains("Examples:") && help.contains(&format!("tiefsee {command}")),

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use tiefsee::Result;
-use tiefsee::formats::Format;
+use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{DeviceOptions, Gpu, Pass, Tensor, Weight, WeightWriter};
 
 /// The device that the environment names.
@@ -61,6 +61,20 @@ pub fn layouts() -> Vec<Rc<Gpu>> {
         .tiers
         .software = false;
     vec![open(), hardware]
+}
+
+/// The [`layouts`] with every format: all on the device as it is, and a third of them on the other one,
+/// where kernels do otherwise, but not with the weights.
+pub fn layouts_with_formats() -> Vec<(Rc<Gpu>, &'static Format)> {
+    let of_layout = |(layout, gpu): (usize, Rc<Gpu>)| {
+        let formats = formats::ALL.iter().step_by(1 + 2 * layout);
+        formats.map(move |&format| (Rc::clone(&gpu), format))
+    };
+    layouts()
+        .into_iter()
+        .enumerate()
+        .flat_map(of_layout)
+        .collect()
 }
 
 /// The device with bindings of at most `bytes`.
@@ -137,15 +151,13 @@ pub fn upload(gpu: &Gpu, format: &'static Format, dims: [usize; 3], values: &[f3
 
 /// What `format` makes of rows of `columns` weights.
 pub fn stored(format: &Format, values: &[f32], columns: usize) -> Vec<f32> {
-    let row = |row: &[f32]| {
-        let mut padded = row.to_vec();
-        padded.resize(format.padded(columns), 0.0);
-        let planes = (format.pack)(&padded);
-        let mut row = (format.unpack)(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        row.truncate(columns);
-        row
-    };
-    values.chunks(columns).flat_map(row).collect()
+    let padded = format.padded(columns);
+    let pad = |row: &[f32]| [row, &vec![0.0; padded - columns]].concat();
+    let wide: Vec<f32> = values.chunks(columns).flat_map(pad).collect();
+    let planes = (format.pack)(&wide);
+    let unpacked = (format.unpack)(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let rows = unpacked.chunks(padded);
+    rows.flat_map(|row| &row[..columns]).copied().collect()
 }
 
 /// Fails unless every value is within `tolerance` of the largest expected magnitude.

@@ -4,7 +4,9 @@ use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Gpu, Tensor, Weight};
 use tiefsee::ops::{self, Routes};
 
-use crate::common::{assert_near, layouts, noise, open, run_f32, shuffled, stored, upload};
+use crate::common::{
+    assert_near, layouts_with_formats, noise, open, run_f32, shuffled, stored, upload,
+};
 use crate::{EXPONENTIAL, ROUNDING, reference};
 
 /// A choice of experts and the sizes of a product with their weights.
@@ -112,11 +114,9 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn expert_gate_up() {
-    for gpu in layouts() {
-        for &format in formats::ALL {
-            for case in cases() {
-                check_expert_gate_up(&gpu, format, &case);
-            }
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_gate_up(&gpu, format, &case);
         }
     }
 }
@@ -170,11 +170,9 @@ fn expert_gate_up_with_gates_far_below_zero() {
 
 #[test]
 fn expert_down() {
-    for gpu in layouts() {
-        for &format in formats::ALL {
-            for case in cases() {
-                check_expert_down(&gpu, format, &case);
-            }
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_down(&gpu, format, &case);
         }
     }
 }
@@ -199,11 +197,9 @@ pub(crate) fn check_expert_down(gpu: &Gpu, format: &'static Format, case: &Case)
 
 #[test]
 fn expert_matmul() {
-    for gpu in layouts() {
-        for &format in formats::ALL {
-            for case in cases() {
-                check_expert_matmul(&gpu, format, &case);
-            }
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_matmul(&gpu, format, &case);
         }
     }
 }
@@ -216,10 +212,31 @@ pub(crate) fn check_expert_matmul(gpu: &Gpu, format: &'static Format, case: &Cas
         let actual = run_f32(gpu, |pass| {
             let weight = case.upload(gpu, format);
             let groups = ops::group_by_expert(pass, &case.routes(gpu).choices, case.experts);
-            ops::expert_matmul(pass, &Tensor::upload(gpu, shape, &x), &weight, &groups)
+            ops::expert_matmul(pass, &Tensor::upload(gpu, shape, &x), &[&weight], &groups)
         });
         let what = format!("{} {shape:?} {case:?}", format.name);
         assert_near(&actual, &case.products(format, &x), ROUNDING, &what);
+    }
+}
+
+#[test]
+fn products_of_two_weights_stand_side_by_side() {
+    let gpu = open();
+    let (one, other) = (&formats::Q8_0, &formats::Q4_0);
+    for case in cases() {
+        let x = noise(case.tokens() * case.inner, 67);
+        let actual = run_f32(&gpu, |pass| {
+            let weights = [case.upload(&gpu, one), case.upload(&gpu, other)];
+            let groups = ops::group_by_expert(pass, &case.routes(&gpu).choices, case.experts);
+            let x = Tensor::upload(&gpu, &[case.tokens(), case.inner], &x);
+            ops::expert_matmul(pass, &x, &[&weights[0], &weights[1]], &groups)
+        });
+        let products = [case.products(one, &x), case.products(other, &x)];
+        let rows = products[0]
+            .chunks(case.outer)
+            .zip(products[1].chunks(case.outer));
+        let expected: Vec<f32> = rows.flat_map(|(a, b)| [a, b].concat()).collect();
+        assert_near(&actual, &expected, ROUNDING, &format!("{case:?}"));
     }
 }
 
@@ -273,7 +290,7 @@ fn few_and_grouped_tokens_agree() {
                 return ops::expert_down(pass, &x, &weight, &routes);
             }
             let groups = ops::group_by_expert(pass, &routes.choices, 9);
-            let outputs = ops::expert_matmul(pass, &x, &weight, &groups);
+            let outputs = ops::expert_matmul(pass, &x, &[&weight], &groups);
             ops::combine(pass, &outputs, &routes.weights)
         })
     };

@@ -2,7 +2,9 @@
 
 use tiefsee::formats;
 use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor, cache};
-use tiefsee::layers::{Batch, GroupedQueryAttention, LayerCache, Linear, RmsNorm, Rotary, Span};
+use tiefsee::layers::{
+    Batch, GroupedQueryAttention, LayerCache, Linear, RmsNorm, Rotary, Scaling, Span,
+};
 use tiefsee::ops::Pairing;
 
 use crate::common::{assert_near, layouts, noise, run_f32, upload};
@@ -111,7 +113,7 @@ fn in_chunks(
     x: &[f32],
     chunk: usize,
 ) -> Vec<f32> {
-    let rotary = Rotary::new(16, THETA, None, 1.0);
+    let rotary = Rotary::new(16, THETA, &Scaling::None, 1.0);
     let rows = Cache::reserve(gpu, kind, 3 * BLOCK, SHAPE.row());
     let cache = LayerCache {
         rows: pollster::block_on(rows).expect("room"),

@@ -2,11 +2,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/golden_blocks.rs"]
+mod golden_blocks;
 #[path = "../reference/mod.rs"]
 mod reference;
 
 mod attention;
 mod context;
+mod decoding;
 mod device;
 mod experts;
 mod grouped;

@@ -25,6 +25,15 @@ impl Golden {
         Self { folder, tensors }
     }
 
+    /// Reads `<name>.golden.safetensors` beside `<name>.gguf`.
+    pub fn beside(gguf: &Path) -> Self {
+        let tensors = read_tensors(&gguf.with_extension("golden.safetensors"));
+        Self {
+            folder: gguf.to_owned(),
+            tensors,
+        }
+    }
+
     /// The prompt.
     pub fn tokens(&self) -> Vec<u32> {
         self.ids("input_ids")

@@ -57,7 +57,7 @@ function options(): CreateOptions {
   };
   const context = byId("context", HTMLInputElement).valueAsNumber;
   if (!Number.isNaN(context)) chosen.context = context;
-  const format = byId("quantize", HTMLSelectElement).value as "" | "q8_0" | "q4_0";
+  const format = byId("quantize", HTMLSelectElement).value as NonNullable<CreateOptions["quantize"]> | "";
   if (format) chosen.quantize = format;
   return chosen;
 }

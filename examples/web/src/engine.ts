@@ -3,6 +3,7 @@ import { Connection } from "./connection.js";
 import { TiefseeError } from "./errors.js";
 import type { Event, LoadSettings, Place } from "./protocol.js";
 import { forgetKept, listKept } from "./source/store.js";
+import { decoded } from "./source/url.js";
 import { type AdapterNames, isSupported } from "./support.js";
 import type {
   Adapter,
@@ -202,13 +203,7 @@ function nameOf(model: ModelSource): string {
   if (model === "demo") return model;
   if (typeof model === "string" || model instanceof URL) {
     const { pathname, host } = urlOf(model);
-    const last = pathname.split("/").filter(Boolean).pop() ?? host;
-    try {
-      return decodeURIComponent(last);
-    } catch {
-      // A percent sign that escapes nothing.
-      return last;
-    }
+    return decoded(pathname.split("/").filter(Boolean).pop() ?? host);
   }
   if ("getFileHandle" in model) return model.name;
   const path = Array.from(model, (file) => file.webkitRelativePath).find(Boolean);

@@ -18,6 +18,14 @@ export class WatchedSource implements Source {
     return this.#source.name;
   }
 
+  get modelFile(): string | undefined {
+    return this.#source.modelFile;
+  }
+
+  prepare(): Promise<void> {
+    return this.#watch(this.#source.prepare?.() ?? Promise.resolve());
+  }
+
   /** Forgets the failure of an earlier call. */
   forgive() {
     this.failure = undefined;

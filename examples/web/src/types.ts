@@ -1,7 +1,7 @@
 /** What the package's functions take and give. Types only. */
 
 /**
- * Where a model lies: `"demo"` for the bundled one, the URL of a folder in Hugging Face layout,
+ * Where a model lies: `"demo"` for the bundled one, the URL of a GGUF file or of a folder in Hugging Face layout,
  * or files of the user's own disk (`<input type="file" multiple>`, a folder chosen with
  * `webkitdirectory`, or `showDirectoryPicker()`).
  */
@@ -20,6 +20,27 @@ export interface Progress {
   total: number;
 }
 
+/** How weights can be stored on the GPU: as numbers, in FP8, or in one of GGUF's block types. */
+export type WeightFormat =
+  | "f32"
+  | "f16"
+  | "bf16"
+  | "f8_e4m3"
+  | "f8_e4m3_32"
+  | "q8_0"
+  | "q5_1"
+  | "q5_0"
+  | "q4_1"
+  | "q4_0"
+  | "q6_k"
+  | "q5_k"
+  | "q4_k"
+  | "q3_k"
+  | "q2_k"
+  | "iq4_nl"
+  | "iq4_xs"
+  | "mxfp4";
+
 /** How a model is loaded. */
 export interface CreateOptions {
   /** Told how far loading has come. */
@@ -31,7 +52,7 @@ export interface CreateOptions {
   /** Tokens that a conversation may have; what the model allows, but at most 8192, unless given. */
   context?: number;
   /** What projections are packed into on loading; as stored unless given. */
-  quantize?: "f32" | "f16" | "bf16" | "q8_0" | "q4_0";
+  quantize?: WeightFormat;
   /** How the cache stores what attention keeps of every token; less memory the less exact. Default "f32". */
   cacheType?: "f32" | "f16" | "q8_0";
   /** Whether files from the network are kept on this device for the next time. Default true. */

@@ -59,6 +59,7 @@ const methods: {
 } = {
   async load(call, place, name, settings) {
     source = openPlace(place, settings, call);
+    await source.prepare();
     model = await Model.load(source, name, JSON.stringify(settings), progressOf(call));
   },
   chat(call, request, reply) {
@@ -79,6 +80,7 @@ const methods: {
   },
   async logits(call, place, tokens, settings) {
     source = openPlace(place, settings, call);
+    await source.prepare();
     const ids = Uint32Array.from(tokens);
     const result = await logits(source, ids, JSON.stringify(settings), progressOf(call));
     return result as Calls["logits"]["result"];

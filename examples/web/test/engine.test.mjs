@@ -60,9 +60,25 @@ test(`greedy answers to ${PROBLEMS} problems are the native ones, token for toke
   }
 });
 
-for (const folder of ["dsv3", "dsv2", "dsv2lite", "odd", "wide"]) {
-  test(`logits of ${folder} are within 1e-3 of the reference`, async () => {
-    const tensors = readTensors(readFileSync(golden(`${folder}/golden.safetensors`)));
+// One of each architecture, as a folder and as a GGUF file, and every way to store weights.
+const FOLDERS = ["dsv3", "dsv2", "dsv2lite", "odd", "wide", "dsv3fp8", "dsv3ue8m0", "qwen2", "qwen2tied", "qwen3", "llama"];
+const GGUF_FILES = [
+  ["dsv3.gguf", "dsv3/golden"],
+  ["dsv2-old.gguf", "gguf/dsv2-old.golden"],
+  ["qwen2-v2.gguf", "qwen2/golden"],
+  ["qwen3.gguf", "qwen3/golden"],
+  ["llama-split-00001-of-00002.gguf", "llama/golden"],
+  ["mixed.gguf", "gguf/mixed.golden"],
+  ["deepseek2-mixed.gguf", "gguf/deepseek2-mixed.golden"],
+];
+const MODELS = [
+  ...FOLDERS.map((folder) => [folder, `${folder}/golden`]),
+  ...GGUF_FILES.map(([file, expected]) => [`gguf/${file}`, expected]),
+];
+
+for (const [model, reference] of MODELS) {
+  test(`logits of ${model} are within 1e-3 of the reference`, async () => {
+    const tensors = readTensors(readFileSync(golden(`${reference}.safetensors`)));
     const ids = [...tensors.get("input_ids").values].map(Number);
     const expected = tensors.get("logits").values;
     const { logits, vocabulary } = await page.evaluate(
@@ -70,7 +86,7 @@ for (const folder of ["dsv3", "dsv2", "dsv2lite", "odd", "wide"]) {
         const { logits, vocabulary } = await tiefsee.Engine.logits(url, ids, { keep: false });
         return { logits: [...logits], vocabulary };
       },
-      [`${checkpoints.url}/${folder}`, ids],
+      [`${checkpoints.url}/${model}`, ids],
     );
     assert.equal(logits.length, ids.length * vocabulary);
     assert.equal(logits.length, expected.length);

@@ -173,6 +173,15 @@ describe("over HTTP", () => {
     }
     assert.equal(last("verify"), undefined, "there is nothing to compare with");
   });
+
+  test("the URL of a GGUF file means a file of its folder", async () => {
+    server.files.set("/m/a b.gguf", WEIGHTS);
+    const source = open({}, "/m/a%20b.gguf?key=1");
+    assert.equal(source.name, `${server.url}/m`);
+    assert.equal(source.modelFile, "a b.gguf");
+    assert.deepEqual(await readAll(source, "a b.gguf"), WEIGHTS);
+    assert.equal(open().modelFile, undefined);
+  });
 });
 
 describe("with a manifest", () => {
@@ -820,6 +829,15 @@ describe("from the user's disk", () => {
       assert.throws(() => openSource(files), (error) => error.code === "usage" && pattern.test(error.message));
     usage([file("x/a/config.json", "{}"), file("x/b/config.json", "{}")], /several folders were chosen \(x\/a, x\/b\)/);
     usage([file("config.json", "{}"), file("config.json", "{}")], /two of the chosen files are called config\.json/);
+  });
+
+  test("a GGUF file among chosen files is the model, where there is no config.json", () => {
+    const modelOf = (...paths) => openSource(paths.map((path) => file(path, ""))).modelFile;
+    assert.equal(modelOf("a.gguf", "README.md"), "a.gguf");
+    assert.equal(modelOf("m/x-00002-of-00002.gguf", "m/x-00001-of-00002.gguf"), "x-00001-of-00002.gguf");
+    assert.equal(modelOf("b.gguf", "a.gguf"), "a.gguf");
+    assert.equal(modelOf("a.gguf", "config.json"), undefined);
+    assert.equal(modelOf("config.json"), undefined);
   });
 
   test("a file that changed since it was chosen is told", async () => {

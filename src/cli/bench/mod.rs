@@ -13,12 +13,12 @@ use std::rc::Rc;
 
 use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{BLOCK, Runner};
-use tiefsee::llm::{load_model, open_source};
+use tiefsee::llm::load_model;
 use tiefsee::models::{ModelShape, architecture};
 use tiefsee::selftest::{Proven, read_bandwidth};
 use tiefsee::{Error, Result};
 
-use super::common::{CacheArguments, DeviceArguments, QuantizeArguments};
+use super::common::{CacheArguments, DeviceArguments, ReadArguments};
 use super::output;
 use super::progress::LoadReport;
 use measure::{Bench, Test};
@@ -38,7 +38,7 @@ pp512 reads a prompt of 512 tokens, tg128 generates 128, both behind as many tok
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The model: demo, or a folder with config.json and safetensors files
+    /// The model: demo, a folder with config.json and safetensors files, or a GGUF file
     #[arg(default_value = "demo")]
     model: String,
     /// Tokens of prompts; 0 for none
@@ -90,7 +90,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     ops: bool,
     #[command(flatten)]
-    quantize: QuantizeArguments,
+    read: ReadArguments,
     #[command(flatten)]
     cache: CacheArguments,
     #[command(flatten)]
@@ -122,11 +122,11 @@ async fn bench(arguments: &Arguments) -> Result<Report> {
         ))
         .await?
     } else {
-        Checkpoint::open(open_source(&arguments.model)?).await?
+        arguments.read.open(&arguments.model).await?
     };
     let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
     let (tests, left_out) = tests(arguments, &shape)?;
-    let quantize = arguments.quantize.format()?;
+    let quantize = arguments.read.format()?;
     let kind = arguments.cache.kind()?;
     let progress = LoadReport::new(&arguments.model);
     let update = |loaded| progress.update(loaded);

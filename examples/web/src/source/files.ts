@@ -3,10 +3,12 @@ import { isNamed, SourceError } from "./error.js";
 import type { Source } from "./source.js";
 
 const CONFIG = "config.json";
+const GGUF = /\.gguf$/i;
 
 /** Files that the user chose. */
 export class FileSource implements Source {
   readonly name: string;
+  readonly modelFile: string | undefined;
   private readonly files = new Map<string, File>();
 
   constructor(chosen: readonly File[]) {
@@ -18,6 +20,7 @@ export class FileSource implements Source {
       }
       this.files.set(file.name, file);
     }
+    this.modelFile = modelFileIn(this.files.keys());
   }
 
   async size(file: string): Promise<number | undefined> {
@@ -32,11 +35,20 @@ export class FileSource implements Source {
 /** A folder that the user opened with `showDirectoryPicker()`. */
 export class FolderSource implements Source {
   readonly name: string;
+  modelFile: string | undefined;
   /** Files as they were when they were first asked for, so that a change in the meantime is noticed. */
   private readonly files = new Map<string, File | undefined>();
 
   constructor(private readonly folder: FileSystemDirectoryHandle) {
     this.name = folder.name;
+  }
+
+  async prepare(): Promise<void> {
+    const names: string[] = [];
+    for await (const name of this.folder.keys()) {
+      names.push(name);
+    }
+    this.modelFile = modelFileIn(names);
   }
 
   async size(file: string): Promise<number | undefined> {
@@ -69,13 +81,20 @@ export class FolderSource implements Source {
   }
 }
 
+/** The GGUF file among files without a config.json; of several, which may be parts of one model, the first by name. */
+function modelFileIn(names: Iterable<string>): string | undefined {
+  const all = [...names];
+  return all.includes(CONFIG) ? undefined : all.filter((name) => GGUF.test(name)).sort()[0];
+}
+
 /**
  * The folder of the model among `chosen`. A chosen folder comes with the folders in it, which may have
  * another config.json each: the model's is the one nearest to the top.
  */
 function modelFolder(chosen: readonly File[]): string {
   const configs = chosen.filter((file) => file.name === CONFIG);
-  const folders = [...new Set((configs.length ? configs : chosen).map(folderOf))];
+  const models = configs.length ? configs : chosen.filter((file) => GGUF.test(file.name));
+  const folders = [...new Set((models.length ? models : chosen).map(folderOf))];
   const depth = (folder: string) => folder.split("/").length;
   const top = Math.min(...folders.map(depth));
   const [folder, other] = folders.filter((folder) => depth(folder) === top);

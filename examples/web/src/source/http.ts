@@ -8,14 +8,15 @@ import { type Part, Requests } from "./request.js";
 import type { Source, SourceEvents, SourceOptions } from "./source.js";
 import { Store } from "./store.js";
 import { Tally } from "./tally.js";
-import { type FolderUrl, folderUrl } from "./url.js";
+import { modelUrl, type ModelUrl } from "./url.js";
 
 const CHUNK = 4 * 1024 * 1024;
 
-/** A folder on a server. */
+/** A folder, or a GGUF file, on a server. */
 export class HttpSource implements Source {
   readonly name: string;
-  private readonly folder: FolderUrl;
+  readonly modelFile: string | undefined;
+  private readonly url: ModelUrl;
   private readonly requests: Requests;
   private readonly chunks: Chunks;
   private readonly store: Promise<Store | undefined>;
@@ -33,8 +34,9 @@ export class HttpSource implements Source {
   private isNew = false;
 
   constructor(url: string, options: SourceOptions, events: SourceEvents) {
-    this.folder = folderUrl(url);
-    this.name = this.folder.name;
+    this.url = modelUrl(url);
+    this.name = this.url.folder;
+    this.modelFile = this.url.modelFile;
     this.chunkBytes = Math.min(options.chunkBytes ?? CHUNK, LARGEST_CHUNK);
     this.onNotice = events.onNotice ?? (() => {});
     this.knownManifest = options.manifest;
@@ -47,7 +49,7 @@ export class HttpSource implements Source {
       onNotice: this.onNotice,
     });
     this.chunks = new Chunks(this.requests, this.tally, this.ending.signal, this.onNotice);
-    this.store = options.keep === false ? Promise.resolve(undefined) : Store.open(this.name, this.onNotice);
+    this.store = options.keep === false ? Promise.resolve(undefined) : Store.open(this.url.model, this.onNotice);
 
     const { signal } = options;
     const end = () => this.ending.abort(signal?.reason);
@@ -97,7 +99,7 @@ export class HttpSource implements Source {
   }
 
   private async find(name: string): Promise<Remote | undefined> {
-    const target = { name, path: `${this.name}/${name}`, url: this.folder.file(name) };
+    const target = { name, path: `${this.name}/${name}`, url: this.url.file(name) };
     const listed = name === MANIFEST ? undefined : (await this.listed()).get(name);
     const store = await this.store;
     if (listed) {

@@ -9,6 +9,10 @@ export { forgetKept, listKept } from "./store.js";
 export interface Source {
   /** What messages call the folder. */
   readonly name: string;
+  /** The GGUF file that is the model; undefined where the folder is. */
+  readonly modelFile?: string | undefined;
+  /** Looks what there is, before anything is read. */
+  prepare?(): Promise<void>;
   /** The bytes in `file`; undefined when there is no such file. */
   size(file: string): Promise<number | undefined>;
   /** The bytes of `file` from `start` to before `end`, all of them or an error. */
@@ -17,7 +21,7 @@ export interface Source {
   close?(): void;
 }
 
-/** A `ModelSource` as it goes to a worker: the absolute URL of a folder, or files of the user's disk. */
+/** A `ModelSource` as it goes to a worker: the absolute URL of a folder or of a GGUF file, or files of the user's disk. */
 export type Place = string | FileList | readonly File[] | FileSystemDirectoryHandle;
 
 /** How files are fetched. */

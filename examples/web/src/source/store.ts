@@ -3,7 +3,7 @@ import { type Bytes, isCut, sha256 } from "./bytes.js";
 import { isNamed } from "./error.js";
 import { chunksIn, KeptFile, keptBytes, type Version } from "./kept.js";
 import { existing, freeBytes, namesIn, readJson, storage, write } from "./opfs.js";
-import { folderUrl } from "./url.js";
+import { modelUrl } from "./url.js";
 
 /*
  * In the origin-private file system:
@@ -205,7 +205,7 @@ export async function listKept(): Promise<KeptModel[]> {
 /** Removes what is kept of the model at `url`, or of all models. */
 export async function forgetKept(url?: string): Promise<void> {
   const folder = await (url === undefined ? storage() : allModels());
-  const name = url === undefined ? ROOT : await modelKey(folderUrl(url).name);
+  const name = url === undefined ? ROOT : await modelKey(modelUrl(url).model);
   if (folder) {
     await existing(folder.removeEntry(name, { recursive: true }));
   }

@@ -1,9 +1,17 @@
 //! Every weight format: packing and unpacking, and that its WGSL is valid.
 
+#[path = "../common/golden_blocks.rs"]
+mod golden_blocks;
+
+mod golden;
+mod quality;
+
 use half::{bf16, f16};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use tiefsee::formats::{ALL, BF16, F16, F32, Format, Q4_0, Q8_0};
+use tiefsee::formats::{ALL, BF16, F8_E4M3, F8_E4M3_32, F16, F32, Format, Q4_0, Q8_0};
+
+use quality::relative_error;
 
 fn unpack(format: &Format, planes: &[Vec<u8>]) -> Vec<f32> {
     let planes: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();
@@ -12,25 +20,33 @@ fn unpack(format: &Format, planes: &[Vec<u8>]) -> Vec<f32> {
 
 /// Blocks that are hard on a format: each starts with what is given here, with noise
 /// of `scale` behind it.
-fn blocks() -> Vec<Vec<f32>> {
+fn blocks(width: usize) -> Vec<Vec<f32>> {
     let mut random = Pcg64::seed_from_u64(7);
     let mut noise = |scale: f32| (random.next_u32() as f32 / 2f32.powi(31) - 1.0) * scale;
-    let mut blocks = vec![vec![0.0; 32], vec![-0.0; 32], vec![f32::MIN_POSITIVE; 32]];
+    let mut blocks = vec![
+        vec![0.0; width],
+        vec![-0.0; width],
+        vec![f32::MIN_POSITIVE; width],
+    ];
     // From far below the least scale to far beyond the largest, in uneven steps.
     for exponent in -500..500 {
         let scale = 2f32.powf(exponent as f32 / 4.0);
-        blocks.push((0..32).map(|_| noise(scale)).collect());
-        blocks.push((0..32).map(|i| if i == 5 { -scale } else { 0.0 }).collect());
+        blocks.push((0..width).map(|_| noise(scale)).collect());
+        blocks.push(
+            (0..width)
+                .map(|i| if i == 5 { -scale } else { 0.0 })
+                .collect(),
+        );
         // Equal magnitudes of both signs.
         blocks.push(
-            (0..32)
+            (0..width)
                 .map(|i| if i % 2 == 0 { scale } else { -scale })
                 .collect(),
         );
     }
     for outlier in [f32::MAX, f32::MIN, 1e30, -1e9, 1e5] {
         blocks.push(
-            (0..32)
+            (0..width)
                 .map(|i| if i == 31 { outlier } else { noise(1.0) })
                 .collect(),
         );
@@ -53,8 +69,13 @@ fn names_and_sizes() {
         let sizes: Vec<usize> = planes.iter().map(Vec::len).collect();
         let expected: Vec<usize> = format.planes.iter().map(|bytes| 3 * bytes).collect();
         assert_eq!(sizes, expected, "{}", format.name);
+        if let Some(ggml) = &format.ggml {
+            assert_eq!(Format::of_ggml(ggml.id), Some(format));
+            assert_eq!(format.block % ggml.weights, 0);
+            assert!(ggml.halves.iter().all(|at| at + 2 <= ggml.bytes));
+        }
     }
-    assert!(Format::named("q5_0").is_none());
+    assert!(Format::named("q7_0").is_none());
     let bytes = |width| [&F32, &F16, &BF16, &Q8_0, &Q4_0].map(|format| format.row_bytes(width));
     assert_eq!(bytes(0), [0; 5]);
     // Rows of half a word of scales are padded, so that each can be uploaded alone.
@@ -137,7 +158,7 @@ fn halves_are_rounded_to_even_and_stay_finite() {
 
 #[test]
 fn q8_0_errs_by_half_a_step() {
-    for block in blocks() {
+    for block in blocks(32) {
         let planes = (Q8_0.pack)(&block);
         let scale = f16::from_le_bytes([planes[1][0], planes[1][1]]).to_f32();
         let largest = largest(&block);
@@ -159,7 +180,7 @@ fn q8_0_errs_by_half_a_step() {
 
 #[test]
 fn q4_0_errs_by_half_a_step() {
-    for block in blocks() {
+    for block in blocks(32) {
         let planes = (Q4_0.pack)(&block);
         let scale = f16::from_le_bytes([planes[1][0], planes[1][1]]).to_f32();
         let largest = largest(&block);
@@ -205,20 +226,34 @@ fn zeros_stay_zeros() {
 
 #[test]
 fn packing_again_changes_nothing() {
-    let values = blocks().concat();
-    for &format in ALL {
+    let values = blocks(128).concat();
+    for format in [&F32, &F16, &BF16, &F8_E4M3, &F8_E4M3_32, &Q8_0, &Q4_0] {
         let packed = (format.pack)(&values);
         let unpacked = unpack(format, &packed);
         assert_eq!(unpacked.len(), values.len());
-        assert!(
-            unpacked.iter().all(|value| value.is_finite()),
-            "{}",
-            format.name
-        );
         let again = (format.pack)(&unpacked);
         for (plane, (first, second)) in packed.iter().zip(&again).enumerate() {
             let different = first.iter().zip(second).position(|(a, b)| a != b);
             assert_eq!(different, None, "{}, plane {plane}", format.name);
+        }
+    }
+}
+
+#[test]
+fn blocks_stay_finite_and_are_not_made_worse() {
+    for &format in ALL {
+        for block in blocks(format.block) {
+            let unpacked = unpack(format, &(format.pack)(&block));
+            assert!(
+                unpacked.iter().all(|value| value.is_finite()),
+                "{} of {block:?}",
+                format.name
+            );
+            // Below, f16 is too coarse for scales.
+            if largest(&block) > 1e-5 {
+                let error = relative_error(&unpacked, &block);
+                assert!(error <= 1.0, "{}: {error} of {block:?}", format.name);
+            }
         }
     }
 }
