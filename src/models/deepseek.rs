@@ -1,16 +1,16 @@
-//! DeepSeek-V2 (arXiv 2405.04434) and V3, R1, V3.1 (arXiv 2412.19437).
+//! DeepSeek-V2 (arXiv 2405.04434) and V3, R1, V3.1 (arXiv 2412.19437), V3.2.
 
 use futures::future::LocalBoxFuture;
 
 use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
-use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
+use super::deepseek_config::{Config, Experts, Index, LATENT_NORM_EPSILON};
 use super::loader::{Loader, Rows};
 use super::{Model, ModelShape};
 use crate::checkpoint::{Checkpoint, Scope, StoredTensor};
 use crate::error::Result;
 use crate::formats;
 use crate::gpu::{Tensor, Weight, WeightWriter};
-use crate::layers::{LatentAttention, Linear, MixtureOfExperts, QueryProjection};
+use crate::layers::{Indexer, LatentAttention, Linear, MixtureOfExperts, QueryProjection};
 use crate::ops::RoutingRule;
 
 /// The sizes of a checkpoint of either generation.
@@ -23,6 +23,7 @@ fn model_shape(config: &Config) -> ModelShape {
         vocabulary: config.vocab_size,
         layers: config.num_hidden_layers,
         cache_width: latent_stride(config) + config.qk_rope_head_dim.next_multiple_of(4),
+        index_width: config.index.map_or(0, |index| index.head_dim),
         context: config.max_position_embeddings,
         rotary: config.rotary.clone(),
     }
@@ -115,16 +116,55 @@ async fn load_attention(
         )
         .await?;
     let (k_up, v_up) = load_up_projections(loader, config, scope).await?;
+    let indexer = match (config.index, config.q_lora_rank) {
+        (Some(index), Some(rank)) => {
+            let scope = scope.enter("indexer");
+            Some(load_indexer(loader, index, [hidden, rank], &scope).await?)
+        }
+        _ => None,
+    };
     Ok(LatentAttention {
         query,
         kv_a_norm,
         k_up,
         v_up,
+        indexer,
         o_proj: loader
             .linear(scope, "o_proj", [hidden, heads * config.v_head_dim])
             .await?,
         nope: config.qk_nope_head_dim,
         softmax_scale: config.softmax_scale as f32,
+    })
+}
+
+async fn load_indexer(
+    loader: &Loader<'_>,
+    index: Index,
+    [hidden, rank]: [usize; 2],
+    scope: &Scope<'_>,
+) -> Result<Indexer> {
+    let Index {
+        heads,
+        head_dim: width,
+        most,
+    } = index;
+    let k = scope.enter("wk").tensor("weight", &[width, hidden])?;
+    let weights = scope
+        .enter("weights_proj")
+        .tensor("weight", &[heads, hidden])?;
+    // Not quantised: they are small, and a small error in scores changes keys.
+    let rows = vec![Rows::all(k), Rows::all(weights)];
+    let k_norm = scope.enter("k_norm");
+    Ok(Indexer {
+        q_proj: loader.linear(scope, "wq_b", [heads * width, rank]).await?,
+        k_weights_proj: Linear {
+            weight: loader.stack(1, rows, hidden, None).await?,
+        },
+        k_gain: loader.vector(&k_norm, "weight", width).await?,
+        k_bias: loader.vector(&k_norm, "bias", width).await?,
+        epsilon: LATENT_NORM_EPSILON as f32,
+        heads,
+        most,
     })
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod gguf;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod sparse;
 mod variants;
 
 use std::path::Path;
@@ -23,7 +24,8 @@ use tiefsee::llm::open_source;
 use tiefsee::models::{Loader, architecture};
 
 /// Golden checkpoints that the reference model in f64 does not read.
-const OTHER_FAMILIES: [&str; 6] = [
+const OTHER_FAMILIES: [&str; 7] = [
+    "dsv32",
     "dsv3fp8",
     "dsv3ue8m0",
     "qwen2",
