@@ -1,6 +1,6 @@
 use super::{Batch, Indexer, LayerCache, Linear, RmsNorm};
 use crate::gpu::{Pass, Tensor, Weight};
-use crate::ops::{self, HeadSlices, LatentColumns, Pairing, RopeColumns};
+use crate::ops::{self, Chosen, HeadSlices, LatentColumns, Pairing, RopeColumns};
 
 /// Multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434).
 ///
@@ -17,7 +17,7 @@ pub struct LatentAttention {
     /// A head's values from the latent's space; columns beyond the latent are zeros.
     pub v_up: Weight, // [heads, value, latent_stride]
     /// What chooses the keys that tokens attend to; all if there is none.
-    pub indexer: Option<Indexer>,
+    pub indexer: Option<Box<Indexer>>,
     /// Heads back to the residual stream.
     pub o_proj: Linear, // [hidden, heads * value]
     /// Query columns without position, before those with it.
@@ -104,13 +104,7 @@ impl LatentAttention {
             offset,
             low_rank,
         } = self.query.forward(pass, x);
-        let chosen = match (&self.indexer, &low_rank, &cache.index) {
-            (Some(indexer), Some(low_rank), Some(index)) => {
-                indexer.forward(pass, x, low_rank, batch, index)
-            }
-            _ => None,
-        };
-        drop(low_rank);
+        let chosen = self.choose(pass, x, low_rank, batch, cache);
         let q = q.reshape(&[tokens, heads, self.nope + 2 * pairs]);
         let rotary = RopeColumns {
             offset: self.nope,
@@ -153,6 +147,19 @@ impl LatentAttention {
             .forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
     }
 
+    /// The keys that the tokens attend to, where that is not all of them.
+    fn choose(
+        &self,
+        pass: &mut Pass,
+        x: &Tensor,
+        low_rank: Option<Tensor>,
+        batch: &Batch,
+        cache: &LayerCache,
+    ) -> Option<Chosen> {
+        let (indexer, index) = (self.indexer.as_ref()?, cache.index.as_ref()?);
+        indexer.forward(pass, x, &low_rank?, batch, index)
+    }
+
     /// Bytes of weights that a step reads.
     pub fn bytes(&self) -> u64 {
         let projections = match &self.query {
@@ -163,7 +170,7 @@ impl LatentAttention {
                 ..
             } => qkv_a_proj.bytes() + q_b_proj.bytes(),
         };
-        let indexer = self.indexer.as_ref().map_or(0, Indexer::bytes);
+        let indexer = self.indexer.as_ref().map_or(0, |indexer| indexer.bytes());
         projections + indexer + self.k_up.bytes() + self.v_up.bytes() + self.o_proj.bytes()
     }
 }

@@ -5,6 +5,7 @@
 mod config;
 mod decoder;
 mod deepseek;
+mod deepseek_attention;
 mod deepseek_config;
 mod dense;
 mod dense_config;

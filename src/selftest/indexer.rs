@@ -141,8 +141,8 @@ pub(super) fn select_keys(pass: &mut Pass, sizes: &Sizes) -> Trial {
         (chosen.own, Expected::Integers(own)),
     ];
     Trial {
-        bytes,
         results,
+        bytes,
         ..Trial::of(&[], scores, Vec::new())
     }
 }

@@ -7,8 +7,8 @@ use tiefsee::layers::{Batch, Indexer, Linear, RmsNorm, Rotary, Span};
 use tiefsee::llm::open_source;
 use tiefsee::models::{Loader, architecture};
 
-use crate::common;
 use crate::reference::golden::Golden;
+use crate::{assert_scores, common, in_chunks, runner, runner_with};
 
 /// The part of a layer that chooses, and what stands before it.
 struct Chooser {
@@ -124,4 +124,42 @@ fn chosen_keys_equal_transformers() {
             assert_eq!(actual, expected, "layer {layer} in chunks of {chunk}");
         }
     }
+}
+
+#[test]
+fn few_scores_at_a_time_change_nothing() {
+    let golden = Golden::open("dsv32");
+    let tokens: Vec<u32> = golden.tokens().into_iter().cycle().take(100).collect();
+    let expected = in_chunks(&mut runner(&golden.folder), &tokens, 100);
+    // A row of 256 scores is a KiB: 48 tokens at a time.
+    let mut limited = runner_with(&golden.folder, 8, None, Some(48 << 10));
+    let actual = in_chunks(&mut limited, &tokens, 100);
+    assert_scores(&actual, &expected, "48 tokens at a time");
+    // Steps of one token choose the same keys.
+    assert_scores(
+        &in_chunks(&mut limited, &tokens, 1),
+        &expected,
+        "one token at a time",
+    );
+}
+
+#[test]
+fn a_context_without_too_many_keys_is_attended_to_whole() {
+    let golden = Golden::open("dsv32");
+    let folder = std::env::temp_dir().join(format!("tiefsee-dense-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let config = std::fs::read_to_string(golden.folder.join("config.json")).expect("a config");
+    let tokens = golden.tokens();
+    let [dense, sparse] = [256, 24].map(|most| {
+        let config = config.replace("\"index_topk\": 5", &format!("\"index_topk\": {most}"));
+        std::fs::write(folder.join("config.json"), config).expect("a config");
+        let weights = folder.join("model.safetensors");
+        std::fs::copy(golden.folder.join("model.safetensors"), weights).expect("a copy");
+        in_chunks(&mut runner(&folder), &tokens, 7)
+    });
+    std::fs::remove_dir_all(&folder).expect("to clean up");
+    // One never asks the indexer, the other one finds no token with too many keys.
+    assert_scores(&sparse, &dense, "24 keys");
+    let difference = crate::largest_difference(&dense, &golden.floats("logits"));
+    assert!(difference > 1e-2, "5 keys make no difference");
 }

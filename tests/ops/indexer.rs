@@ -1,12 +1,13 @@
 //! What sparse attention chooses keys with.
 
 use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor};
-use tiefsee::ops::{self, Centring, Chosen, IndexQueries, Keys};
+use tiefsee::ops::{self, Centring, Chosen, IndexQueries, Keys, Splits};
 
 use crate::common::{assert_near, floats, integers, layouts, noise, run, shuffled};
-use crate::context::{BLOCK, Context, POISON, Rows, Scores, kinds};
+use crate::context::{BLOCK, Context, POISON, Rows, Scores, WHOLE, kinds};
+use crate::reference::{self, LatentShape};
 use crate::rotary::{positions, rotations};
-use crate::{ROUNDING, reference};
+use crate::{EXPONENTIAL, ROUNDING};
 
 #[test]
 fn store_index() {
@@ -27,7 +28,9 @@ fn check_store_index(gpu: &Gpu, tokens: usize, [width, stride]: [usize; 2], pair
     let positions = positions(tokens);
     let mut x = noise(tokens * stride, 90);
     // Far from zero, so that the mean matters, and a row without variance.
-    x.iter_mut().for_each(|value| *value += 3.0);
+    for value in &mut x {
+        *value += 3.0;
+    }
     x[..stride].fill(2.0);
     let [gain, bias] = [91, 92].map(|seed| noise(width, seed));
     let places = &shuffled(tokens + 2, 93)[..tokens];
@@ -156,7 +159,7 @@ fn check_select_keys(gpu: &Gpu, contexts: &[usize], most: usize, steps: f32) {
         let last: Vec<u32> = contexts.iter().map(|&context| context as u32 - 1).collect();
         let own: Vec<u32> = (0..tokens as u32).collect();
         let keys = Keys {
-            cache: &Cache::plain(Tensor::upload(gpu, &[1, 4], &[0.0; 4])),
+            cache: &Cache::plain(Tensor::upload(gpu, &[1, 4], &[0.0f32; 4])),
             positions: &Tensor::upload(gpu, &[tokens], &last),
             sequences: &Tensor::upload(gpu, &[tokens], &own),
             blocks: &Tensor::upload(gpu, &[tokens, per_sequence], &blocks),
@@ -190,12 +193,60 @@ fn check_select_keys(gpu: &Gpu, contexts: &[usize], most: usize, steps: f32) {
 }
 
 #[test]
+fn attention_over_chosen_keys() {
+    for gpu in layouts() {
+        for (latent, rope) in [(28, 8), (64, 32), (512, 64)] {
+            let shape = LatentShape {
+                heads: 5,
+                latent,
+                rope,
+            };
+            for kind in kinds(Scores::Noise) {
+                for splits in [WHOLE, Splits { count: 16, keys: 8 }] {
+                    check_attention(&gpu, kind, shape, splits);
+                }
+            }
+        }
+    }
+}
+
+fn check_attention(gpu: &Gpu, kind: &'static CacheType, shape: LatentShape, splits: Splits) {
+    let (most, width) = (37, shape.latent + shape.rope);
+    let rows = Rows {
+        heads: shape.heads,
+        query: width,
+        width,
+    };
+    let context = Context::new(rows, kind, &[1, 40, 700], Scores::Noise);
+    let tokens = context.positions.len();
+    let capacity = context.blocks_per_sequence * BLOCK;
+    let scores = noise(tokens * capacity, 97);
+    let actual = context.run(gpu, |pass, q, keys| {
+        let scores = Tensor::upload(gpu, &[tokens, capacity], &scores);
+        let chosen = Chosen::new(pass, tokens, most);
+        ops::select_keys(pass, &scores, keys, 0, &chosen);
+        let keys = chosen.keys(keys.cache);
+        ops::latent_attention(pass, q, &keys, shape.latent, splits, context.scale)
+    });
+    let chosen = |(rows, scores): (&Vec<usize>, &[f32])| {
+        let keys = reference::select_keys(&scores[..rows.len()], most);
+        keys.into_iter().map(|key| rows[key]).collect()
+    };
+    let visible = context.visible.iter().zip(scores.chunks(capacity));
+    let visible: Vec<Vec<usize>> = visible.map(chosen).collect();
+    let scale = f64::from(context.scale);
+    let expected = reference::latent_attention(&context.q, &context.cache, &visible, shape, scale);
+    let what = format!("{shape:?} over {} in {splits:?}", kind.name);
+    assert_near(&actual, &expected, EXPONENTIAL, &what);
+}
+
+#[test]
 fn zeros_of_both_signs_are_equal() {
     let gpu = &layouts()[0];
     let scores = [-1.0, 0.0, -0.0, 0.0, -0.0, 1.0, f32::MIN, f32::MAX];
     let results = run(gpu, |pass| {
         let keys = Keys {
-            cache: &Cache::plain(Tensor::upload(gpu, &[1, 4], &[0.0; 4])),
+            cache: &Cache::plain(Tensor::upload(gpu, &[1, 4], &[0.0f32; 4])),
             positions: &Tensor::upload(gpu, &[1], &[7u32]),
             sequences: &Tensor::upload(gpu, &[1], &[0u32]),
             blocks: &Tensor::upload(gpu, &[1, 1], &[0u32]),
