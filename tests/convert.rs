@@ -125,6 +125,10 @@ fn gguf_files_are_as_llama_cpp_makes_them() {
             config
         };
         assert_eq!(without_texts(&own), without_texts(&theirs), "{name}");
+        let is_qwen3 = name == "qwen3";
+        let key = "qwen3.rope.scaling.attn_factor";
+        let metadata = own.metadata().expect("metadata");
+        assert_eq!(metadata.contains_key(key), is_qwen3, "{name}");
     }
 }
 
@@ -344,7 +348,6 @@ fn write_reference(file: &str, windows: &Windows, scores: &[f32]) {
 fn packing_costs_little() {
     let place = Place::new("costs");
     let (problems, windows, learnt) = problems(40);
-    let problems = &problems[..8];
     let (_, exact) = pollster::block_on(evaluate("demo", &windows, None));
     write_reference(&place.file("reference.safetensors"), &windows, &exact);
     for (recipe, most) in [
@@ -354,9 +357,6 @@ fn packing_costs_little() {
         ("q4_k_m", 0.03),
         ("q4_0", 0.03),
     ] {
-        if Recipe::named(recipe).is_none() {
-            continue;
-        }
         let file = place.file(&format!("{recipe}.gguf"));
         convert("demo", recipe, &file).expect("a file");
         let (found, scores) = pollster::block_on(async {
@@ -374,7 +374,7 @@ fn packing_costs_little() {
         let answers = divergence(&exact, &scores, &learnt);
         // An answer takes much longer than to read it.
         let asked = if ["q8_0", "q4_k"].contains(&recipe) {
-            problems
+            &problems[..]
         } else {
             &[]
         };
@@ -386,7 +386,7 @@ fn packing_costs_little() {
         );
         assert!(answers < most, "{recipe}: {answers}");
         assert!(
-            2 * correct >= asked.len(),
+            10 * correct >= 7 * asked.len(),
             "{recipe}: {correct} are correct"
         );
     }

@@ -238,7 +238,7 @@ impl Rope {
     /// Reads `rope_theta` and `rope_scaling`, or `rope_parameters` as transformers 5
     /// writes them.
     ///
-    /// [`Error::Unsupported`] for a type of scaling other than `YaRN`.
+    /// [`Error::Unsupported`] for a type of scaling that is not in [`RopeScaling`].
     pub fn new(config: &Fields) -> Result<Self> {
         let parameters = match config.object("rope_scaling")? {
             Some(scaling) => Some(scaling),

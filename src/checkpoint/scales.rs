@@ -63,7 +63,7 @@ impl<'c> Scales<'c> {
     ) -> Result<Vec<f32>> {
         let factors = self.factors(&rows).await?;
         let mut values = Vec::with_capacity(bytes.len());
-        for (row, bytes) in rows.zip(bytes.chunks_exact(columns)) {
+        for (row, bytes) in rows.zip(bytes.chunks_exact(columns.max(1))) {
             let factors = factors.row(row);
             let value = |(column, &byte): (usize, &u8)| {
                 formats::from_e4m3(byte) * factors[column / self.block[1]]
@@ -85,7 +85,7 @@ impl<'c> Scales<'c> {
         let padded = columns.next_multiple_of(format.block);
         let mut numbers = Vec::with_capacity(rows.len() * padded);
         let mut scales = Vec::with_capacity(rows.len() * padded / format.block * size_of::<f32>());
-        for (row, bytes) in rows.zip(bytes.chunks_exact(columns)) {
+        for (row, bytes) in rows.zip(bytes.chunks_exact(columns.max(1))) {
             numbers.extend(bytes);
             numbers.resize(numbers.len().next_multiple_of(format.block), 0);
             let factors = factors.row(row);

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use indicatif::BinaryBytes;
-use tiefsee::checkpoint::{Checkpoint, Conversion, Recipe, TEXTS, pack_blocks};
+use tiefsee::checkpoint::{Checkpoint, Conversion, MANIFEST, Recipe, TEXTS, pack_blocks};
 use tiefsee::formats::Format;
 use tiefsee::llm::open_source;
 use tiefsee::models::Progress;
@@ -70,6 +70,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     pollster::block_on(async {
         let checkpoint = Checkpoint::open(open_source(&arguments.model)?).await?;
+        if !arguments.dry_run {
+            check_inputs(&checkpoint, &arguments.output)?;
+        }
         let conversion = if to_gguf {
             Conversion::to_gguf(&checkpoint, &recipe, &title(&arguments.model)).await?
         } else {
@@ -141,6 +144,28 @@ fn check_output(arguments: &Arguments) -> Result<()> {
     Err(Error::Usage(format!("{}: {what}", output.display())))
 }
 
+/// Refuses to replace a file of weights that is to be read: one of several parts, or the only one of a folder.
+fn check_inputs(checkpoint: &Checkpoint, output: &Path) -> Result<()> {
+    let written = if is_gguf(output) {
+        output.to_owned()
+    } else {
+        output.join(WEIGHTS)
+    };
+    let Ok(written) = fs::canonicalize(written) else {
+        return Ok(());
+    };
+    let is_written = |shard: &&String| {
+        fs::canonicalize(checkpoint.path(shard)).is_ok_and(|read| read == written)
+    };
+    match checkpoint.shards().iter().find(is_written) {
+        Some(shard) => {
+            let shard = checkpoint.path(shard);
+            Err(Error::Usage(format!("{shard}: is what is to be read")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn sizes(conversion: &Conversion) -> String {
     let mut text = String::new();
     for (name, (tensors, bytes)) in conversion.formats() {
@@ -205,7 +230,7 @@ async fn write_folder(arguments: &Arguments, conversion: &Conversion<'_>) -> Res
     }
     written?;
     // What another model left there would be taken for this one's.
-    for file in TEXTS {
+    for file in TEXTS.into_iter().chain([MANIFEST]) {
         if texts.iter().all(|(own, _)| *own != file) {
             _ = fs::remove_file(folder.join(file));
         }

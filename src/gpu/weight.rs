@@ -81,8 +81,9 @@ impl Weight {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        let bytes = |shard: &Shard| shard.rows * shard.format.row_bytes(self.columns);
-        self.shards.iter().map(bytes).sum::<usize>() as u64
+        let row = |shard: &Shard| shard.format.row_bytes(self.columns) as u64;
+        let bytes = |shard: &Shard| shard.rows as u64 * row(shard);
+        self.shards.iter().map(bytes).sum()
     }
 }
 

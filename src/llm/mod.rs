@@ -92,8 +92,8 @@ pub struct Llm {
 }
 
 impl Llm {
-    /// Loads the model that `model` names: `demo` for the bundled one, or a folder in Hugging
-    /// Face layout.
+    /// Loads the model that `model` names: `demo` for the bundled one, a folder in Hugging Face
+    /// layout, or a GGUF file.
     ///
     /// # Errors
     /// Every way in which files, adapters and memory fail; see [`Error`].

@@ -57,8 +57,10 @@ impl Config {
         refuse_attention_bias(&fields)?;
         refuse_activation(&fields)?;
         let size = |name| sized(&fields, name, 1 << 24);
-        let qk_nope_head_dim = size("qk_nope_head_dim")?;
-        let qk_rope_head_dim = size("qk_rope_head_dim")?;
+        // Few enough for products with heads to be counts of 32 bits.
+        let head = |name| sized(&fields, name, 1 << 16);
+        let qk_nope_head_dim = head("qk_nope_head_dim")?;
+        let qk_rope_head_dim = head("qk_rope_head_dim")?;
         let rope = Rope::new(&fields)?;
         let scaling = match &rope.scaling {
             None => None,
@@ -78,7 +80,7 @@ impl Config {
             kv_lora_rank: sized(&fields, "kv_lora_rank", 680)?,
             qk_nope_head_dim,
             qk_rope_head_dim,
-            v_head_dim: size("v_head_dim")?,
+            v_head_dim: head("v_head_dim")?,
             max_position_embeddings: sized(&fields, "max_position_embeddings", 1 << 30)?,
             rms_norm_eps: fields.f64_or("rms_norm_eps", 1e-6)?,
             tie_word_embeddings: fields.bool_or("tie_word_embeddings", false)?,

@@ -119,9 +119,8 @@ async fn joined_bias(
 ) -> Result<Tensor> {
     let mut bias = Vec::new();
     for &(name, width) in parts {
-        let tensor = scope.enter(name).tensor("bias", &[width])?;
-        bias.append(&mut tensor.read_all().await?);
-        loader.advance(tensor.bytes());
+        let scope = scope.enter(name);
+        bias.append(&mut loader.values(&scope, "bias", width).await?);
     }
     Ok(Tensor::upload(loader.gpu, &[bias.len()], &bias))
 }

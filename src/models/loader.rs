@@ -31,6 +31,8 @@ pub struct Loader<'a> {
     pub quantize: Option<&'static Format>,
     /// Told of every slab.
     pub progress: &'a dyn Fn(Progress),
+    /// Bytes of the checkpoint.
+    total: u64,
     loaded: Cell<u64>,
 }
 
@@ -129,12 +131,19 @@ impl<'a> Loader<'a> {
             checkpoint,
             quantize,
             progress,
+            total: checkpoint.bytes(),
             loaded: Cell::new(0),
         }
     }
 
     /// A vector of f32: gains and biases.
     pub async fn vector(&self, scope: &Scope<'_>, name: &str, width: usize) -> Result<Tensor> {
+        let values = self.values(scope, name, width).await?;
+        Ok(Tensor::upload(self.gpu, &[width], &values))
+    }
+
+    /// The numbers of a vector; zeros if the device only counts.
+    pub async fn values(&self, scope: &Scope<'_>, name: &str, width: usize) -> Result<Vec<f32>> {
         let tensor = scope.tensor(name, &[width])?;
         let values = if self.gpu.is_counting() {
             vec![0.0; width]
@@ -142,7 +151,7 @@ impl<'a> Loader<'a> {
             tensor.read_all().await?
         };
         self.advance(tensor.bytes());
-        Ok(Tensor::upload(self.gpu, &[width], &values))
+        Ok(values)
     }
 
     /// A norm called `name`.
@@ -253,7 +262,7 @@ impl<'a> Loader<'a> {
         for first in part.rows.clone().step_by(step) {
             let rows = first..part.rows.end.min(first + step);
             let share = rows.len() as u64 * (part.columns.len() as u64) * tensor.bytes()
-                / (tensor.rows() * tensor.columns()) as u64;
+                / (tensor.rows() as u64 * tensor.columns() as u64);
             if as_stored {
                 let planes = tensor.read_planes(rows).await?;
                 let planes = part.slice_planes(planes, format, columns);
@@ -269,7 +278,7 @@ impl<'a> Loader<'a> {
 
     /// Adds `bytes` to what is loaded, and tells.
     pub fn advance(&self, bytes: u64) {
-        let total = self.checkpoint.bytes();
+        let total = self.total;
         // A few rows may be read twice.
         self.loaded.set(total.min(self.loaded.get() + bytes));
         (self.progress)(Progress {

@@ -179,6 +179,11 @@ fn rotations() {
         "beta_fast": 16.0, "attn_factor": 0.5,
     });
     assert_has(&yarn("qwen3"), &json!({"rope_scaling": expected}));
+    // What llama.cpp reads for every architecture comes first.
+    let both = yarn("qwen3").f32("qwen3.rope.scaling.attn_factor", 0.75);
+    let mut other = expected.clone();
+    other["attn_factor"] = json!(0.75);
+    assert_has(&both, &json!({"rope_scaling": other}));
     expected["mscale"] = json!(0.707);
     expected["mscale_all_dim"] = json!(0.707);
     assert_has(&yarn("deepseek2"), &json!({"rope_scaling": expected}));

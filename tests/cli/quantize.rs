@@ -72,6 +72,15 @@ fn what_is_there_stays_unless_forced() {
     ]))
     .failed(2);
     assert!(own.contains("is what is to be read"), "{own}");
+    // A folder's only model, under its own name.
+    let only = folder.file("only");
+    fs::create_dir(&only).expect("a folder");
+    let model = folder.file("only/model.gguf");
+    fs::copy(&file, &model).expect("a copy");
+    let arguments = ["quantize", &only, &model, "q4_0", "--force"];
+    let own = ended(&mut tiefsee(&arguments)).failed(2);
+    assert!(own.contains("is what is to be read"), "{own}");
+    fs::remove_dir_all(&only).expect("a folder");
     let wrong = ended(&mut tiefsee(&["quantize", "demo", &file, "f16"])).failed(2);
     assert!(wrong.contains("exists already"), "{wrong}");
     assert_eq!(files(&folder), ["out", "out.gguf"]);

@@ -22,8 +22,10 @@ pub(super) async fn convert<'c>(
         if tensor.name == DIVISORS {
             continue;
         }
-        // Both halves become one tensor, at the place of the first.
-        if tensor.name.ends_with(".v_b_proj.weight") {
+        // Both halves become one tensor, at the place of the first; some files have the whole, too.
+        let whole = tensor.name.replace(".k_b_proj.", ".kv_b_proj.");
+        let is_double = whole != tensor.name && checkpoint.tensor(&whole).is_some();
+        if is_double || tensor.name.ends_with(".v_b_proj.weight") {
             continue;
         }
         let (name, shape, parts) = if tensor.name.ends_with(".k_b_proj.weight") {

@@ -80,11 +80,12 @@ impl<'c> Namer<'c, '_> {
                         self.parts(tensor)?,
                     )),
                 },
+                // Nothing is known of it, so it stays as it is.
                 None if from_gguf => {
                     let name = tensor.name.to_owned();
                     let shape = tensor.shape.to_vec();
-                    let parts = vec![Part::all(tensor)];
-                    tensors.push(converted(name, shape, &formats::F32, parts));
+                    let format = tensor.format().unwrap_or(&formats::F32);
+                    tensors.push(converted(name, shape, format, vec![Part::all(tensor)]));
                 }
                 None => {
                     let what = format!("tensor `{}` has no name in GGUF files", tensor.name);

@@ -338,9 +338,10 @@ fn yarn(keys: &Keys, factor: Option<f64>) -> Result<Value> {
         let beta = keys.number(&format!("rope.scaling.yarn_{name}"))?;
         put(&mut yarn, name, beta);
     }
-    let magnitude = match keys.number("rope.scaling.yarn_attn_factor")? {
+    // llama.cpp reads the second for a few other architectures only.
+    let magnitude = match keys.number("rope.scaling.attn_factor")? {
         Some(magnitude) => Some(magnitude),
-        None => keys.number("rope.scaling.attn_factor")?,
+        None => keys.number("rope.scaling.yarn_attn_factor")?,
     };
     put(&mut yarn, "attn_factor", magnitude);
     if keys.architecture == "deepseek2" {

@@ -2,6 +2,7 @@
 
 use super::metadata::{self, Metadata};
 use super::reader::Reader;
+use super::tensors::MOST_TENSORS;
 use crate::checkpoint::Source;
 use crate::error::{Error, Result};
 
@@ -49,6 +50,10 @@ pub(super) async fn read_header(source: &dyn Source, file: &str) -> Result<Optio
     }
     check_version(&mut reader).await?;
     let tensors = reader.count(LEAST_TENSOR, "the count of tensors").await?;
+    if tensors > MOST_TENSORS {
+        let what = format!("has {tensors} tensors; up to {MOST_TENSORS} are supported");
+        return Err(Error::unsupported(reader.path.as_str(), what));
+    }
     let keys = reader.count(LEAST_KEY, "the count of metadata").await?;
     let metadata = metadata::read(&mut reader, keys).await?;
     let alignment = alignment(&reader.path, &metadata)?;

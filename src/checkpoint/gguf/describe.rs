@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::metadata::{Metadata, MetadataValue};
-use super::vocabulary;
+use super::{MOST_DIVISORS, vocabulary};
 use crate::checkpoint::{Checkpoint, Fields, Llama3, Rope, RopeScaling, Yarn};
 use crate::error::{Error, Result};
 
@@ -206,7 +206,7 @@ impl Keys<'_> {
                 Some(own / (0.1 * yarn.factor.ln() + 1.0))
             });
             if let Some(factor) = factor {
-                self.put_number("rope.scaling.yarn_attn_factor", factor);
+                self.put_number("rope.scaling.attn_factor", factor);
             }
             return Ok(());
         }
@@ -232,6 +232,9 @@ pub(in crate::checkpoint) fn divisors(checkpoint: &Checkpoint) -> Result<Option<
             let heads = fields.usize("num_attention_heads")?;
             let width = fields.usize("hidden_size")?.checked_div(heads).unwrap_or(0);
             let width = fields.usize_or("head_dim", width)?;
+            if width / 2 > MOST_DIVISORS {
+                return Err(fields.damaged("head_dim", &format!("is {width}, too many columns")));
+            }
             let divisor = |pair: usize| {
                 let frequency = rope.theta.powf(-2.0 * pair as f64 / width as f64);
                 scaling.divisor(frequency) as f32

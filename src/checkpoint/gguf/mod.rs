@@ -33,6 +33,9 @@ pub(super) use self::write::{ALIGNMENT, NewInfo, header};
 /// The tensor of numbers that frequencies are divided by.
 pub(super) const DIVISORS: &str = "rope_freqs.weight";
 
+/// The most divisors that make sense: half the widest head.
+const MOST_DIVISORS: usize = 4096;
+
 /// A model's metadata, and its files with their tensors.
 struct Contents {
     metadata: Metadata,

@@ -5,12 +5,9 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::config::{Facts, translate};
-use super::{Contents, DIVISORS};
+use super::{Contents, DIVISORS, MOST_DIVISORS};
 use crate::checkpoint::{Checkpoint, Source};
 use crate::error::{Error, Result};
-
-/// The most divisors that make sense: half the widest head.
-const MOST_DIVISORS: usize = 4096;
 
 impl Checkpoint {
     /// Reads the headers of the files of the model that `file` belongs to.

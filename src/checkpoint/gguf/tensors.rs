@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::formats::Format;
 
 /// The most tensors of a file, each expert's counted: twice what the largest models have.
-const MOST_TENSORS: u64 = 1 << 17;
+pub(super) const MOST_TENSORS: u64 = 1 << 17;
 
 /// What llama.cpp calls the types that it has or had, by their numbers.
 const TYPES: [&str; 41] = [

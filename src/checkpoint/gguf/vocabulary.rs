@@ -55,8 +55,7 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
         .map_err(|error| Error::damaged(path.as_str(), error.to_string()))?;
     let config = object(checkpoint, "tokenizer_config.json").await?;
     let generation = object(checkpoint, "generation_config.json").await?;
-    let size = checkpoint.fields()?.usize("vocab_size")?;
-    let tokens = Tokens::new(&path, &file, size)?;
+    let tokens = Tokens::new(&path, &file, size(checkpoint)?)?;
     let pre = pretokenizer::name_of(file.pre_tokenizer.as_ref());
     let pre = pre.ok_or_else(|| {
         let what = "cuts texts in a way that GGUF files have no name for";
@@ -72,6 +71,7 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
     let lines = merges.iter().map(String::as_str);
     put(MERGES, MetadataValue::list(lines));
     tokens.put_named(&config, checkpoint.config(), metadata);
+    tokens.put_ends(&generation, metadata);
     let mut put = |key: &str, value| _ = metadata.insert(key.to_owned(), value);
     if let Some(add) = config["add_bos_token"].as_bool() {
         put("tokenizer.ggml.add_bos_token", MetadataValue::flag(add));
@@ -97,6 +97,23 @@ pub(super) async fn add(checkpoint: &Checkpoint, metadata: &mut Metadata) -> Res
         put("general.sampling.top_k", MetadataValue::count(count as u32));
     }
     Ok(())
+}
+
+/// Rows of the table of embeddings, each of which has a token in a GGUF file.
+fn size(checkpoint: &Checkpoint) -> Result<usize> {
+    let fields = checkpoint.fields()?;
+    let size = fields.usize("vocab_size")?;
+    let table = checkpoint.tensor("model.embed_tokens.weight");
+    let rows = table.map_or(0, |table| table.rows());
+    if size != rows {
+        let what = format!("is {size}, but the table of embeddings has {rows} rows");
+        return Err(fields.damaged("vocab_size", &what));
+    }
+    if size > MOST_TOKENS {
+        let what = format!("is {size}; GGUF files are written with up to {MOST_TOKENS}");
+        return Err(fields.unsupported("vocab_size", &what));
+    }
+    Ok(size)
 }
 
 async fn object(checkpoint: &Checkpoint, file: &str) -> Result<Value> {
@@ -125,7 +142,6 @@ struct Tokens {
 impl Tokens {
     /// The tokens of `file`, and fillers up to the `size` of the table of embeddings.
     fn new(path: &str, file: &File, size: usize) -> Result<Self> {
-        let size = size.min(MOST_TOKENS);
         let mut tokens = Self {
             texts: (0..size).map(|id| format!("[PAD{id}]")).collect(),
             types: vec![UNUSED as i32; size],
@@ -167,6 +183,18 @@ impl Tokens {
                 let key = format!("tokenizer.ggml.{name}_token_id");
                 metadata.insert(key, MetadataValue::count(id as u32));
             }
+        }
+    }
+
+    /// Adds what else answers end with: GGUF files have names for two such tokens.
+    fn put_ends(&self, generation: &Value, metadata: &mut Metadata) {
+        let key = |name: &str| format!("tokenizer.ggml.{name}_token_id");
+        let eos = metadata.get(&key("eos")).and_then(MetadataValue::as_u64);
+        let ends = generation["eos_token_id"].as_array();
+        let ends = ends.into_iter().flatten().filter_map(Value::as_u64);
+        let others = ends.filter(|&id| Some(id) != eos && id < self.texts.len() as u64);
+        for (name, id) in ["eot", "eom"].into_iter().zip(others) {
+            metadata.insert(key(name), MetadataValue::count(id as u32));
         }
     }
 
