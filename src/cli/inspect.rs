@@ -146,7 +146,7 @@ async fn report(
         "cache_per_token",
         shape
             .ok()
-            .map(|shape| 4 * shape.layers * shape.cache_width)
+            .map(|shape| 4 * shape.layers * (shape.cache_width + shape.index_width))
             .into(),
     );
     Ok(report)

@@ -85,7 +85,8 @@ pub struct Runner {
 impl Runner {
     /// Tokens of the largest cache of rows of a `kind` that the device can bind.
     pub fn largest_cache(gpu: &Gpu, shape: &ModelShape, kind: &CacheType) -> usize {
-        let tokens = gpu.binding_limit / kind.row_bytes(shape.cache_width) as u64;
+        let width = shape.cache_width.max(shape.index_width);
+        let tokens = gpu.binding_limit / kind.row_bytes(width) as u64;
         usize::try_from(tokens).unwrap_or(usize::MAX) / BLOCK * BLOCK
     }
 
@@ -104,9 +105,10 @@ impl Runner {
         let ModelShape {
             layers,
             cache_width,
+            index_width,
             ..
         } = *model.shape();
-        let bytes = (blocks * BLOCK * kind.row_bytes(cache_width)) as u64;
+        let bytes = (blocks * BLOCK * kind.row_bytes(cache_width.max(index_width))) as u64;
         let fits = Self::largest_cache(&gpu, model.shape(), kind);
         if blocks * BLOCK > fits {
             return Err(Error::DoesNotFit(format!(
@@ -117,9 +119,12 @@ impl Runner {
         }
         let mut caches = Vec::with_capacity(layers);
         for _ in 0..layers {
-            caches.push(LayerCache {
-                rows: Cache::reserve(&gpu, kind, blocks * BLOCK, cache_width).await?,
-            });
+            let rows = Cache::reserve(&gpu, kind, blocks * BLOCK, cache_width).await?;
+            let index = match index_width {
+                0 => None,
+                width => Some(Cache::reserve(&gpu, kind, blocks * BLOCK, width).await?),
+            };
+            caches.push(LayerCache { rows, index });
         }
         Ok(Self {
             gpu,

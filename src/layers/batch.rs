@@ -8,6 +8,8 @@ use crate::ops::{Keys, Splits};
 pub struct LayerCache {
     /// A row per slot: whatever the attention keeps there.
     pub rows: Cache, // [slots, width]
+    /// The same of an indexer, if the layer has one.
+    pub index: Option<Cache>, // [slots, index width]
 }
 
 /// Neighbouring tokens of one sequence that are run in one step.
@@ -127,10 +129,10 @@ impl Batch {
         }
     }
 
-    /// The rows of a layer's cache that the tokens attend to.
-    pub fn keys<'a>(&'a self, cache: &'a LayerCache) -> Keys<'a> {
+    /// The rows of a cache up to the tokens' positions.
+    pub fn keys<'a>(&'a self, cache: &'a Cache) -> Keys<'a> {
         Keys {
-            cache: &cache.rows,
+            cache,
             positions: &self.positions,
             sequences: &self.sequences,
             blocks: &self.blocks,

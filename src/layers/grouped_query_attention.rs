@@ -64,7 +64,7 @@ impl GroupedQueryAttention {
             &batch.slots,
             &cache.rows,
         ); // [tokens, heads, head_dim]
-        let keys = batch.keys(cache);
+        let keys = batch.keys(&cache.rows);
         let splits = batch.splits(pass.gpu.tiers);
         let values =
             ops::grouped_attention(pass, &q, &keys, self.kv_heads, splits, self.softmax_scale);

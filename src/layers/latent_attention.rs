@@ -1,6 +1,6 @@
-use super::{Batch, LayerCache, Linear, RmsNorm};
+use super::{Batch, Indexer, LayerCache, Linear, RmsNorm};
 use crate::gpu::{Pass, Tensor, Weight};
-use crate::ops::{self, HeadSlices, LatentColumns, Pairing, RopeColumns};
+use crate::ops::{self, Chosen, HeadSlices, LatentColumns, Pairing, RopeColumns};
 
 /// Multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434).
 ///
@@ -16,6 +16,8 @@ pub struct LatentAttention {
     pub k_up: Weight, // [heads, latent_stride, nope]
     /// A head's values from the latent's space; columns beyond the latent are zeros.
     pub v_up: Weight, // [heads, value, latent_stride]
+    /// What chooses the keys that tokens attend to; all if there is none.
+    pub indexer: Option<Box<Indexer>>,
     /// Heads back to the residual stream.
     pub o_proj: Linear, // [hidden, heads * value]
     /// Query columns without position, before those with it.
@@ -44,13 +46,25 @@ pub enum QueryProjection {
     },
 }
 
+/// What the projections give.
+struct Projected {
+    q: Tensor, // [tokens, heads * (nope + rope)]
+    /// Holds latent and rotary key from column `offset` on.
+    kv: Tensor, // [tokens, ..]
+    offset: usize,
+    /// What the queries were made of.
+    low_rank: Option<Tensor>, // [tokens, rank]
+}
+
 impl QueryProjection {
-    /// Queries, and a tensor that holds latent and rotary key from the given column on.
-    fn forward(&self, pass: &mut Pass, x: &Tensor) -> (Tensor, Tensor, usize) {
+    fn forward(&self, pass: &mut Pass, x: &Tensor) -> Projected {
         match self {
-            Self::Full { q_proj, kv_a_proj } => {
-                (q_proj.forward(pass, x), kv_a_proj.forward(pass, x), 0)
-            }
+            Self::Full { q_proj, kv_a_proj } => Projected {
+                q: q_proj.forward(pass, x),
+                kv: kv_a_proj.forward(pass, x),
+                offset: 0,
+                low_rank: None,
+            },
             Self::LowRank {
                 qkv_a_proj,
                 q_a_norm,
@@ -59,7 +73,12 @@ impl QueryProjection {
                 let both = qkv_a_proj.forward(pass, x); // [tokens, rank + latent + rope]
                 let low_rank = q_a_norm.forward(pass, &both); // [tokens, rank]
                 let [_, rank] = low_rank.dims();
-                (q_b_proj.forward(pass, &low_rank), both, rank)
+                Projected {
+                    q: q_b_proj.forward(pass, &low_rank),
+                    kv: both,
+                    offset: rank,
+                    low_rank: Some(low_rank),
+                }
             }
         }
     }
@@ -79,7 +98,13 @@ impl LatentAttention {
         let width = cache.rows.width;
         let (heads, latent) = (self.k_up.count, self.k_up.rows);
 
-        let (q, kv, offset) = self.query.forward(pass, x);
+        let Projected {
+            q,
+            kv,
+            offset,
+            low_rank,
+        } = self.query.forward(pass, x);
+        let chosen = self.choose(pass, x, low_rank, batch, cache);
         let q = q.reshape(&[tokens, heads, self.nope + 2 * pairs]);
         let rotary = RopeColumns {
             offset: self.nope,
@@ -107,7 +132,10 @@ impl LatentAttention {
             &cache.rows,
         );
 
-        let keys = batch.keys(cache);
+        let keys = match &chosen {
+            Some(chosen) => chosen.keys(&cache.rows),
+            None => batch.keys(&cache.rows),
+        };
         let splits = batch.splits(pass.gpu.tiers);
         let attended = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
         let slices = HeadSlices {
@@ -117,6 +145,19 @@ impl LatentAttention {
         let values = ops::matmul_heads(pass, &attended, &self.v_up, slices); // [tokens, heads, value]
         self.o_proj
             .forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
+    }
+
+    /// The keys that the tokens attend to, where that is not all of them.
+    fn choose(
+        &self,
+        pass: &mut Pass,
+        x: &Tensor,
+        low_rank: Option<Tensor>,
+        batch: &Batch,
+        cache: &LayerCache,
+    ) -> Option<Chosen> {
+        let (indexer, index) = (self.indexer.as_ref()?, cache.index.as_ref()?);
+        indexer.forward(pass, x, &low_rank?, batch, index)
     }
 
     /// Bytes of weights that a step reads.
@@ -129,6 +170,7 @@ impl LatentAttention {
                 ..
             } => qkv_a_proj.bytes() + q_b_proj.bytes(),
         };
-        projections + self.k_up.bytes() + self.v_up.bytes() + self.o_proj.bytes()
+        let indexer = self.indexer.as_ref().map_or(0, |indexer| indexer.bytes());
+        projections + indexer + self.k_up.bytes() + self.v_up.bytes() + self.o_proj.bytes()
     }
 }

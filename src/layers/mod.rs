@@ -4,6 +4,7 @@
 
 mod batch;
 mod grouped_query_attention;
+mod indexer;
 mod latent_attention;
 mod mixture_of_experts;
 mod mlp;
@@ -11,6 +12,7 @@ mod rotary;
 
 pub use batch::{Batch, BatchShape, LayerCache, Span};
 pub use grouped_query_attention::GroupedQueryAttention;
+pub use indexer::Indexer;
 pub use latent_attention::{LatentAttention, QueryProjection};
 pub use mixture_of_experts::MixtureOfExperts;
 pub use mlp::Mlp;

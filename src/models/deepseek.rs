@@ -1,19 +1,19 @@
-//! DeepSeek-V2 (arXiv 2405.04434) and V3, R1, V3.1 (arXiv 2412.19437).
+//! DeepSeek-V2 (arXiv 2405.04434) and V3, R1, V3.1 (arXiv 2412.19437), V3.2.
 
 use futures::future::LocalBoxFuture;
 
 use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
-use super::deepseek_config::{Config, Experts, LATENT_NORM_EPSILON};
+use super::deepseek_attention::{latent_stride, load_attention};
+use super::deepseek_config::{Config, Experts};
 use super::loader::{Loader, Rows};
 use super::{Model, ModelShape};
-use crate::checkpoint::{Checkpoint, Scope, StoredTensor};
+use crate::checkpoint::{Checkpoint, Scope};
 use crate::error::Result;
-use crate::formats;
-use crate::gpu::{Tensor, Weight, WeightWriter};
-use crate::layers::{LatentAttention, Linear, MixtureOfExperts, QueryProjection};
+use crate::gpu::{Tensor, Weight};
+use crate::layers::{Linear, MixtureOfExperts};
 use crate::ops::RoutingRule;
 
-/// The sizes of a checkpoint of either generation.
+/// The sizes of a checkpoint of any generation.
 pub(super) fn shape(checkpoint: &Checkpoint) -> Result<ModelShape> {
     Ok(model_shape(&Config::new(checkpoint)?))
 }
@@ -23,12 +23,13 @@ fn model_shape(config: &Config) -> ModelShape {
         vocabulary: config.vocab_size,
         layers: config.num_hidden_layers,
         cache_width: latent_stride(config) + config.qk_rope_head_dim.next_multiple_of(4),
+        index_width: config.index.map_or(0, |index| index.head_dim),
         context: config.max_position_embeddings,
         rotary: config.rotary.clone(),
     }
 }
 
-/// Reads a checkpoint of either generation.
+/// Reads a checkpoint of any generation.
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
@@ -73,155 +74,6 @@ async fn load_layer(
             _ => FeedForward::Dense(loader.mlp(&mlp, hidden, config.intermediate_size).await?),
         },
     })
-}
-
-/// Columns of a latent in the cache: attention reads four at a time.
-fn latent_stride(config: &Config) -> usize {
-    config.kv_lora_rank.next_multiple_of(4)
-}
-
-async fn load_attention(
-    loader: &Loader<'_>,
-    config: &Config,
-    scope: &Scope<'_>,
-) -> Result<LatentAttention> {
-    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-    let queries = heads * (config.qk_nope_head_dim + config.qk_rope_head_dim);
-    let keys = config.kv_lora_rank + config.qk_rope_head_dim;
-    let query = match config.q_lora_rank {
-        None => QueryProjection::Full {
-            q_proj: loader.linear(scope, "q_proj", [queries, hidden]).await?,
-            kv_a_proj: loader
-                .linear(scope, "kv_a_proj_with_mqa", [keys, hidden])
-                .await?,
-        },
-        Some(rank) => {
-            let parts = [("q_a_proj", rank), ("kv_a_proj_with_mqa", keys)];
-            QueryProjection::LowRank {
-                qkv_a_proj: loader.joined(scope, &parts, hidden).await?,
-                q_a_norm: loader
-                    .norm(scope, "q_a_layernorm", rank, LATENT_NORM_EPSILON)
-                    .await?,
-                q_b_proj: loader.linear(scope, "q_b_proj", [queries, rank]).await?,
-            }
-        }
-    };
-    let kv_a_norm = loader
-        .norm(
-            scope,
-            "kv_a_layernorm",
-            config.kv_lora_rank,
-            LATENT_NORM_EPSILON,
-        )
-        .await?;
-    let (k_up, v_up) = load_up_projections(loader, config, scope).await?;
-    Ok(LatentAttention {
-        query,
-        kv_a_norm,
-        k_up,
-        v_up,
-        o_proj: loader
-            .linear(scope, "o_proj", [hidden, heads * config.v_head_dim])
-            .await?,
-        nope: config.qk_nope_head_dim,
-        softmax_scale: config.softmax_scale as f32,
-    })
-}
-
-/// What folds a query into the latent's space, and what takes values out of it.
-async fn load_up_projections(
-    loader: &Loader<'_>,
-    config: &Config,
-    scope: &Scope<'_>,
-) -> Result<(Weight, Weight)> {
-    let (heads, latent) = (config.num_attention_heads, config.kv_lora_rank);
-    let (nope, value) = (config.qk_nope_head_dim, config.v_head_dim);
-    // GGUF files have the two apart, the keys' half transposed as it is needed here.
-    if scope.has("k_b_proj.weight") {
-        let k_b_proj = scope
-            .enter("k_b_proj")
-            .tensor("weight", &[heads, latent, nope])?;
-        let v_b_proj = scope
-            .enter("v_b_proj")
-            .tensor("weight", &[heads, value, latent])?;
-        let k_up = up_rows(loader, config, k_b_proj).await?;
-        return Ok((
-            k_up,
-            up_columns(loader, config, vec![Rows::all(v_b_proj)]).await?,
-        ));
-    }
-    let kv_b_proj = scope
-        .enter("kv_b_proj")
-        .tensor("weight", &[heads * (nope + value), latent])?;
-    let values = |head: usize| {
-        let first = head * (nope + value) + nope;
-        Rows::some(kv_b_proj, first..first + value)
-    };
-    let k_up = transposed_keys(loader, config, kv_b_proj).await?;
-    let v_up = up_columns(loader, config, (0..heads).map(values).collect()).await?;
-    Ok((k_up, v_up))
-}
-
-/// `[heads, latent, nope]` with rows of zeros up to the stride of a latent.
-async fn up_rows(loader: &Loader<'_>, config: &Config, keys: StoredTensor<'_>) -> Result<Weight> {
-    let (heads, stride) = (config.num_attention_heads, latent_stride(config));
-    let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
-    if latent == stride {
-        return loader.stack(heads, vec![Rows::all(keys)], nope, None).await;
-    }
-    let mut writer = WeightWriter::new(loader.gpu, &formats::F32, [heads, stride, nope]).await?;
-    for head in 0..heads {
-        if writer.skip(stride) {
-            continue;
-        }
-        let mut values = keys.read_rows(head * latent..(head + 1) * latent).await?;
-        values.resize(stride * nope, 0.0);
-        writer.write(&values).await?;
-    }
-    loader.advance(keys.bytes());
-    Ok(writer.finish())
-}
-
-/// `[heads, latent, nope]`, from the rows of `kv_b_proj` that make keys: `[nope, latent]` of each head.
-async fn transposed_keys(
-    loader: &Loader<'_>,
-    config: &Config,
-    kv_b_proj: StoredTensor<'_>,
-) -> Result<Weight> {
-    let (heads, stride) = (config.num_attention_heads, latent_stride(config));
-    let (latent, nope) = (config.kv_lora_rank, config.qk_nope_head_dim);
-    // Blocks run along the latent, so they do not survive; every score goes through what they decode to.
-    let format = match kv_b_proj.format() {
-        Some(format) if format.stored.is_some() => format,
-        _ => &formats::F32,
-    };
-    let mut writer = WeightWriter::new(loader.gpu, format, [heads, stride, nope]).await?;
-    for head in 0..heads {
-        if writer.skip(stride) {
-            continue;
-        }
-        let first = head * (nope + config.v_head_dim);
-        let keys = kv_b_proj.read_rows(first..first + nope).await?; // [nope, latent]
-        let mut transposed = vec![0.0; stride * nope]; // [stride, nope]
-        for (row, key) in keys.chunks(latent).enumerate() {
-            for (column, &weight) in key.iter().enumerate() {
-                transposed[column * nope + row] = weight;
-            }
-        }
-        writer.write(&transposed).await?;
-        loader.advance(kv_b_proj.bytes() / kv_b_proj.rows() as u64 * nope as u64);
-    }
-    Ok(writer.finish())
-}
-
-/// `[heads, value, latent]` with columns of zeros up to the stride of a latent.
-async fn up_columns(loader: &Loader<'_>, config: &Config, values: Vec<Rows<'_>>) -> Result<Weight> {
-    let (heads, latent) = (config.num_attention_heads, config.kv_lora_rank);
-    // Not quantised: they are small, and every score and every value goes through them.
-    let mut weight = loader.stack(heads, values, latent, None).await?;
-    // The padding of the format holds zeros, so a row may be called as wide as it is.
-    weight.columns = latent_stride(config);
-    Ok(weight)
 }
 
 async fn load_experts(

@@ -1,4 +1,4 @@
-//! config.json of DeepSeek-V2 and V3, under its own names, with every number checked.
+//! config.json of DeepSeek-V2, V3 and V3.2, under its own names, with every number checked.
 
 use super::config::{self, refuse_activation, refuse_attention_bias, sized};
 use crate::checkpoint::{Checkpoint, Fields, Rope, RopeScaling, Yarn};
@@ -26,8 +26,18 @@ pub(super) struct Config {
     pub rms_norm_eps: f64,
     pub tie_word_embeddings: bool,
     pub experts: Option<Experts>,
+    pub index: Option<Index>,
     pub rotary: Rotary,
     pub softmax_scale: f64,
+}
+
+/// The part of the configuration that concerns sparse attention.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Index {
+    pub heads: usize,
+    pub head_dim: usize,
+    /// Keys that a token attends to, at most.
+    pub most: usize,
 }
 
 /// The part of the configuration that concerns experts.
@@ -75,6 +85,7 @@ impl Config {
             rms_norm_eps: fields.f64_or("rms_norm_eps", 1e-6)?,
             tie_word_embeddings: fields.bool_or("tie_word_embeddings", false)?,
             experts: Experts::new(&fields)?,
+            index: Index::new(&fields, qk_rope_head_dim)?,
             rotary: Rotary::new(
                 qk_rope_head_dim,
                 rope.theta,
@@ -83,6 +94,9 @@ impl Config {
             ),
             softmax_scale: width.sqrt().recip() * stretch,
         };
+        if config.index.is_some() && config.q_lora_rank.is_none() {
+            return Err(fields.damaged("q_lora_rank", "is missing, but the indexer needs it"));
+        }
         if config.q_lora_rank == Some(0) {
             return Err(fields.damaged("q_lora_rank", "is 0"));
         }
@@ -120,6 +134,28 @@ fn magnitudes(scaling: Option<&Yarn>) -> (f64, f64) {
     (rotations, all_dim.unwrap_or(1.0).powi(2))
 }
 
+impl Index {
+    /// `None` for a generation that attends to all keys.
+    fn new(fields: &Fields, rope: usize) -> Result<Option<Self>> {
+        if fields.str("model_type")? != "deepseek_v32" {
+            return Ok(None);
+        }
+        let index = Self {
+            heads: sized(fields, "index_n_heads", 4096)?,
+            head_dim: sized(fields, "index_head_dim", 4096)?,
+            most: sized(fields, "index_topk", 1 << 20)?,
+        };
+        if !index.head_dim.is_multiple_of(4) || index.head_dim < rope {
+            let what = format!(
+                "is {}; multiples of 4 from {rope} on are supported",
+                index.head_dim
+            );
+            return Err(fields.unsupported("index_head_dim", &what));
+        }
+        Ok(Some(index))
+    }
+}
+
 impl Experts {
     fn new(fields: &Fields) -> Result<Option<Self>> {
         let Some(n_routed_experts) = fields.optional_usize("n_routed_experts")? else {
@@ -131,7 +167,7 @@ impl Experts {
                 &format!("is {n_routed_experts}; 1 to 512 are supported"),
             ));
         }
-        let v3 = fields.str("model_type")? == "deepseek_v3";
+        let v3 = fields.str("model_type")? != "deepseek_v2";
         let (method, scoring) = if v3 {
             ("noaux_tc", "sigmoid")
         } else {

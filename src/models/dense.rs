@@ -22,6 +22,7 @@ fn model_shape(config: &Config) -> ModelShape {
         vocabulary: config.vocab_size,
         layers: config.num_hidden_layers,
         // Keys, then values.
+        index_width: 0,
         cache_width: 2 * config.num_key_value_heads * config.head_dim,
         context: config.max_position_embeddings,
         rotary: config.rotary.clone(),

@@ -5,6 +5,7 @@
 mod config;
 mod decoder;
 mod deepseek;
+mod deepseek_attention;
 mod deepseek_config;
 mod dense;
 mod dense_config;
@@ -29,6 +30,8 @@ pub struct ModelShape {
     pub layers: usize,
     /// Values that a layer caches of a token.
     pub cache_width: usize,
+    /// Values that a layer caches of a token besides, to choose keys by; 0 where tokens attend to all.
+    pub index_width: usize,
     /// Tokens that a sequence may have.
     pub context: usize,
     /// Angles of positions.
@@ -73,6 +76,11 @@ pub struct Architecture {
 pub static ARCHITECTURES: &[Architecture] = &[
     Architecture {
         model_type: "deepseek_v3",
+        shape: deepseek::shape,
+        load: deepseek::load,
+    },
+    Architecture {
+        model_type: "deepseek_v32",
         shape: deepseek::shape,
         load: deepseek::load,
     },

@@ -7,6 +7,7 @@ mod bandwidth;
 mod context;
 mod experts;
 mod heads;
+mod indexer;
 mod lanes;
 mod loads;
 mod rows;
@@ -61,7 +62,7 @@ pub struct Timing {
 type Plain = fn(&mut Pass, &Sizes) -> Trial;
 type Weighted = fn(&mut Pass, &Sizes, &Weights) -> Trial;
 
-const PLAIN: [Plain; 28] = [
+const PLAIN: [Plain; 33] = [
     lanes::part_of_subgroup,
     lanes::subgroup,
     lanes::workgroup,
@@ -88,6 +89,11 @@ const PLAIN: [Plain; 28] = [
     heads::grouped_attention_in_splits,
     heads::grouped_attention_over_f16,
     heads::grouped_attention_over_q8_0,
+    indexer::store_index,
+    indexer::index_scores,
+    indexer::index_scores_over_f16,
+    indexer::index_scores_over_q8_0,
+    indexer::select_keys,
     context::pack_rows_to_f16,
     context::pack_rows_to_q8_0,
 ];

@@ -7,6 +7,7 @@ mod common;
 mod gguf;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod sparse;
 mod variants;
 
 use std::path::Path;
@@ -23,7 +24,8 @@ use tiefsee::llm::open_source;
 use tiefsee::models::{Loader, architecture};
 
 /// Golden checkpoints that the reference model in f64 does not read.
-const OTHER_FAMILIES: [&str; 6] = [
+const OTHER_FAMILIES: [&str; 7] = [
+    "dsv32",
     "dsv3fp8",
     "dsv3ue8m0",
     "qwen2",
@@ -336,21 +338,19 @@ fn positions_far_out_keep_their_distances() {
 
 #[test]
 fn both_spellings_of_rope_load_alike() {
-    let golden = Golden::open("dsv3");
-    let folder = std::env::temp_dir().join(format!("tiefsee-legacy-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a temporary folder");
-    std::fs::copy(
-        golden.folder.join("config-legacy.json"),
-        folder.join("config.json"),
-    )
-    .expect("a copy");
-    std::fs::copy(
-        golden.folder.join("model.safetensors"),
-        folder.join("model.safetensors"),
-    )
-    .expect("a copy");
-    let tokens = golden.tokens();
-    let actual = in_chunks(&mut runner(&folder), &tokens, tokens.len());
-    std::fs::remove_dir_all(&folder).expect("to clean up");
-    assert_scores(&actual, &golden.floats("logits"), "rope_scaling");
+    for family in ["dsv3", "dsv32"] {
+        let golden = Golden::open(family);
+        let folder = std::env::temp_dir().join(format!("tiefsee-legacy-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        for (from, to) in [
+            ("config-legacy.json", "config.json"),
+            ("model.safetensors", "model.safetensors"),
+        ] {
+            std::fs::copy(golden.folder.join(from), folder.join(to)).expect("a copy");
+        }
+        let tokens = golden.tokens();
+        let actual = in_chunks(&mut runner(&folder), &tokens, tokens.len());
+        std::fs::remove_dir_all(&folder).expect("to clean up");
+        assert_scores(&actual, &golden.floats("logits"), "rope_scaling");
+    }
 }

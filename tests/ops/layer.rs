@@ -117,6 +117,7 @@ fn in_chunks(
     let rows = Cache::reserve(gpu, kind, 3 * BLOCK, SHAPE.row());
     let cache = LayerCache {
         rows: pollster::block_on(rows).expect("room"),
+        index: None,
     };
     let step = |(number, x): (usize, &[f32])| {
         let tokens = x.len() / HIDDEN;

@@ -13,6 +13,7 @@ mod decoding;
 mod device;
 mod experts;
 mod grouped;
+mod indexer;
 mod lanes;
 mod layer;
 mod matmul;

@@ -76,8 +76,12 @@ impl Recipe {
     pub(super) fn format(&self, name: &str, shape: &[usize], layers: usize) -> &'static Format {
         let columns = shape.last().copied().unwrap_or(1);
         let module = name.strip_suffix(".weight").unwrap_or(name);
-        // Small errors in a router's scores change experts.
-        if shape.len() < 2 || module.ends_with("norm") || module.ends_with("mlp.gate") {
+        // Small errors in a router's scores change experts, in an indexer's keys.
+        if shape.len() < 2
+            || module.ends_with("norm")
+            || module.ends_with("mlp.gate")
+            || module.ends_with("weights_proj")
+        {
             return &formats::F32;
         }
         let is_half_of_values =

@@ -149,7 +149,8 @@ impl Bench {
     }
 
     fn cache_bytes(&self, tokens: usize) -> u64 {
-        let row = self.runner.cache_type().row_bytes(self.shape.cache_width);
+        let kind = self.runner.cache_type();
+        let row = kind.row_bytes(self.shape.cache_width) + kind.row_bytes(self.shape.index_width);
         (row * self.shape.layers * (tokens + 1)) as u64
     }
 

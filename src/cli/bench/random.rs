@@ -203,6 +203,14 @@ fn attention(fields: &Fields, prefix: &str, hidden: usize, shapes: &mut Shapes) 
     add("kv_a_layernorm", &[latent]);
     add("kv_b_proj", &[heads * (nope + value), latent]);
     add("o_proj", &[hidden, heads * value]);
+    if let Some(heads) = fields.optional_usize("index_n_heads")? {
+        let (width, rank) = (size("index_head_dim")?, size("q_lora_rank")?);
+        add("indexer.wq_b", &[heads * width, rank]);
+        add("indexer.wk", &[width, hidden]);
+        add("indexer.k_norm", &[width]);
+        add("indexer.weights_proj", &[heads, hidden]);
+        shapes.push((format!("{prefix}.indexer.k_norm.bias"), vec![width]));
+    }
     Ok(())
 }
 
@@ -213,10 +221,10 @@ fn mixture(
     shapes: &mut Shapes,
 ) -> Result<()> {
     let width = fields.usize("moe_intermediate_size")?;
-    let method = if fields.str("model_type")? == "deepseek_v3" {
-        "noaux_tc"
-    } else {
+    let method = if fields.str("model_type")? == "deepseek_v2" {
         "greedy"
+    } else {
+        "noaux_tc"
     };
     shapes.push((format!("{prefix}.gate.weight"), vec![experts, hidden]));
     if fields.str_or("topk_method", method)? == "noaux_tc" {
