@@ -145,7 +145,7 @@ pub(crate) fn index() -> Target {
 /// Configurations of every architecture.
 pub(crate) fn config() -> Target {
     let names = [
-        "dsv3", "dsv2", "dsv2lite", "qwen2", "qwen3", "llama", "dsv3fp8",
+        "dsv3", "dsv2", "dsv2lite", "qwen2", "qwen3", "llama", "dsv3fp8", "dsv32",
     ];
     let seeds = names.map(|name| read(&format!("tests/golden/{name}/config.json")));
     Target {
