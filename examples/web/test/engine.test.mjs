@@ -61,7 +61,7 @@ test(`greedy answers to ${PROBLEMS} problems are the native ones, token for toke
 });
 
 // One of each architecture, as a folder and as a GGUF file, and every way to store weights.
-const FOLDERS = ["dsv3", "dsv2", "dsv2lite", "odd", "wide", "dsv3fp8", "dsv3ue8m0", "qwen2", "qwen2tied", "qwen3", "llama"];
+const FOLDERS = ["dsv3", "dsv2", "dsv2lite", "odd", "wide", "dsv3fp8", "dsv3ue8m0", "dsv32", "qwen2", "qwen2tied", "qwen3", "llama"];
 const GGUF_FILES = [
   ["dsv3.gguf", "dsv3/golden"],
   ["dsv2-old.gguf", "gguf/dsv2-old.golden"],
