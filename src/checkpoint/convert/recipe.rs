@@ -50,8 +50,8 @@ impl Recipe {
     /// The recipe called `name`, in capitals or not; `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let name = name.to_lowercase();
-        let &(name, file_type) = FILE_TYPES.iter().find(|(known, _)| *known == name)?;
+        let mut types = FILE_TYPES.iter();
+        let &(name, file_type) = types.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         let (base, better) = match name.strip_suffix("_m") {
             Some(base) => (Format::named(base)?, Format::named("q6_k")?),
             None => (Format::named(name)?, Format::named(name)?),
