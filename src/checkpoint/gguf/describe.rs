@@ -169,11 +169,13 @@ impl Keys<'_> {
         self.put_count("expert_gating_func", scoring)?;
         for (key, field) in [
             ("expert_used_count", "num_experts_per_tok"),
-            ("expert_shared_count", "n_shared_experts"),
             ("expert_feed_forward_length", "moe_intermediate_size"),
         ] {
             self.copy(key, field)?;
         }
+        // Whoever reads the file may take a count that is missing for 1.
+        let shared = self.fields.optional_usize("n_shared_experts")?.unwrap_or(0);
+        self.put_count("expert_shared_count", shared)?;
         let dense = self.fields.usize_or("first_k_dense_replace", 0)?;
         self.put_count("leading_dense_block_count", dense)?;
         // Without groups there is one, even where config.json has numbers that are not used.
