@@ -212,12 +212,15 @@ impl Keys<'_> {
             }
             return Ok(());
         }
+        // Without it, whoever reads the file multiplies by YaRN's own magnitude, by a rule of its own.
         let all = yarn.mscale_all_dim.unwrap_or(0.0);
-        if yarn
-            .mscale
-            .is_some_and(|mscale| (mscale - all).abs() > 1e-9)
-        {
-            let what = "is another number than mscale_all_dim, which GGUF files cannot say";
+        if all == 0.0 {
+            let what = "is missing or 0, which GGUF files of this architecture cannot say";
+            let name = "rope_scaling.mscale_all_dim";
+            return Err(self.fields.unsupported(name, what));
+        }
+        if yarn.mscale.is_none_or(|mscale| (mscale - all).abs() > 1e-9) {
+            let what = "is not the number of mscale_all_dim, which GGUF files cannot say";
             return Err(self.fields.unsupported("rope_scaling.mscale", what));
         }
         self.put_number("rope.scaling.yarn_log_multiplier", 0.1 * all);
