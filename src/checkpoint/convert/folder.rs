@@ -15,7 +15,9 @@ pub(super) async fn convert<'c>(
     checkpoint: &'c Checkpoint,
     recipe: &Recipe,
 ) -> Result<Conversion<'c>> {
-    let (stored, layers) = weights(checkpoint)?;
+    let (stored, outline) = weights(checkpoint)?;
+    let turns_neighbours = checkpoint.metadata().is_some()
+        && checkpoint.fields()?.bool_or("rope_interleave", false)?;
     let mut tensors = Vec::new();
     for tensor in stored {
         // The configuration has them.
@@ -34,7 +36,7 @@ pub(super) async fn convert<'c>(
             let parts = parts(checkpoint, tensor)?;
             (tensor.name.to_owned(), tensor.shape.to_vec(), parts)
         };
-        let format = recipe.format(&name, &shape, layers);
+        let format = recipe.format(&name, &shape, outline);
         tensors.push(converted(name, shape, format, parts));
     }
     let infos: Vec<_> = tensors.iter().map(info).collect();

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::formats::Format;
 
 pub use recipe::Recipe;
+use recipe::Outline;
 
 /// Values that are read at a time.
 const SLAB: usize = 1 << 22;
@@ -238,15 +239,21 @@ pub fn pack_blocks(format: &Format, values: &[f32]) -> Vec<u8> {
     blocks
 }
 
-/// The tensors that are weights, with the count of layers: scales and constants are not converted.
-fn weights(checkpoint: &Checkpoint) -> Result<(Vec<StoredTensor<'_>>, usize)> {
-    let layers = checkpoint.fields()?.usize("num_hidden_layers")?;
+/// The tensors that are weights, and what recipes know of the model: scales and constants are not converted.
+///
+/// # Errors
+/// Those of config.json.
+fn weights(checkpoint: &Checkpoint) -> Result<(Vec<StoredTensor<'_>>, Outline)> {
+    let outline = Outline {
+        layers: checkpoint.fields()?.usize("num_hidden_layers")?,
+        is_tied: checkpoint.tensor("lm_head.weight").is_none(),
+    };
     let is_weight = |tensor: &StoredTensor| {
         let scaled = tensor.name.strip_suffix(super::SUFFIX);
         scaled.is_none_or(|name| checkpoint.tensor(name).is_none())
             && !tensor.name.ends_with("rotary_emb.inv_freq")
     };
-    Ok((checkpoint.tensors().filter(is_weight).collect(), layers))
+    Ok((checkpoint.tensors().filter(is_weight).collect(), outline))
 }
 
 /// A tensor of `shape` made of `parts`.
