@@ -104,23 +104,13 @@ impl<'c> Namer<'c, '_> {
         Ok(tensors)
     }
 
-    /// The rows of a tensor; those of Llama's queries and keys so that neighbours turn together.
+    /// The rows of a tensor, as files have them.
     fn parts(&self, tensor: StoredTensor<'c>) -> Result<Vec<Part<'c>>> {
-        let count = match tensor.name.rsplit('.').nth(1) {
-            Some("q_proj") => "num_attention_heads",
-            Some("k_proj") => "num_key_value_heads",
-            _ => return Ok(vec![Part::all(tensor)]),
-        };
         let fields = self.checkpoint.fields()?;
         if self.architecture != "llama" || fields.bool_or("rope_interleave", false)? {
             return Ok(vec![Part::all(tensor)]);
         }
-        if tensor.shape.len() != 2 {
-            let what = format!("tensor `{}` is a bias, which Llama has not", tensor.name);
-            return Err(Error::unsupported(tensor.path(), what));
-        }
-        let all = fields.usize("num_attention_heads")?;
-        heads(tensor, fields.usize_or(count, all)?, Order::Alternating)
+        llama_rows(self.checkpoint, tensor, Order::Alternating)
     }
 
     /// The two halves of `kv_b_proj`: keys, transposed for each head, and values.

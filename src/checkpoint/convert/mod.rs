@@ -281,6 +281,28 @@ fn heads(tensor: StoredTensor<'_>, heads: usize, order: Order) -> Result<Vec<Par
     let height = rows / heads;
     let part = |head: usize| Part::Stored {
         tensor,
+/// The rows of a tensor of Llama's, those of queries and keys in another order: GGUF files have neighbours turn
+/// together.
+fn llama_rows<'c>(
+    checkpoint: &'c Checkpoint,
+    tensor: StoredTensor<'c>,
+    order: Order,
+) -> Result<Vec<Part<'c>>> {
+    let count = match tensor.name.rsplit('.').nth(1) {
+        Some("q_proj") => "num_attention_heads",
+        Some("k_proj") => "num_key_value_heads",
+        _ => return Ok(vec![Part::all(tensor)]),
+    };
+    if tensor.shape.len() != 2 {
+        let name = tensor.name;
+        let what = format!("tensor `{name}` is no matrix; biases of Llama are not supported");
+        return Err(Error::unsupported(tensor.path(), what));
+    }
+    let fields = checkpoint.fields()?;
+    let all = fields.usize("num_attention_heads")?;
+    heads(tensor, fields.usize_or(count, all)?, order)
+}
+
         rows: head * height..(head + 1) * height,
         order,
     };
