@@ -90,6 +90,24 @@ fn what_is_there_stays_unless_forced() {
 fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     let folder = Folder::new("senseless");
     let (file, other) = (folder.file("out.gguf"), folder.file("out"));
+#[test]
+fn a_file_that_cannot_take_its_place_leaves_the_old_weights() {
+    let folder = Folder::new("stuck");
+    let output = folder.file("out");
+    fs::create_dir_all(folder.file("out/config.json")).expect("a folder in the way");
+    fs::write(folder.file("out/model.safetensors"), "old").expect("a file");
+    let arguments = ["quantize", "demo", &output, "q8_0", "--force"];
+    let stuck = ended(&mut tiefsee(&arguments)).failed(3);
+    assert!(stuck.contains("config.json"), "{stuck}");
+    assert!(stuck.contains("new already: "), "{stuck}");
+    assert!(stuck.contains("tokenizer.json"), "{stuck}");
+    let weights = fs::read(folder.file("out/model.safetensors"));
+    assert_eq!(weights.expect("the weights"), b"old");
+    let entries = fs::read_dir(&output).expect("the folder");
+    let mut names = entries.map(|entry| entry.expect("an entry").file_name());
+    assert!(names.all(|name| !name.to_string_lossy().ends_with(".part")));
+}
+
     let refused = |arguments: &[&str], status, what: &str| {
         let refused = ended(&mut tiefsee(&[&["quantize"], arguments].concat())).failed(status);
         assert!(refused.contains(what), "{refused}");

@@ -9,6 +9,7 @@ mod recipe;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
+use std::path::Path;
 
 use super::{Checkpoint, StoredTensor};
 use crate::error::{Error, Result};
@@ -103,16 +104,16 @@ impl<'c> Conversion<'c> {
     /// Writes the file of weights; `progress` is told the bytes of each piece.
     ///
     /// # Errors
-    /// Those of reading, those of `progress`, and [`Error::Io`] for `file`.
+    /// Those of reading, those of `progress`, and [`Error::Io`] for `out`, which messages call `path`.
     pub async fn write(
         &self,
-        out: &mut dyn Write,
+        (path, out): (&Path, &mut dyn Write),
         pack: Packer<'_>,
         progress: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let mut put = |bytes: &[u8]| {
             let failed = |source| Error::Io {
-                path: "the new file".into(),
+                path: path.to_owned(),
                 source,
             };
             out.write_all(bytes).map_err(failed)?;
