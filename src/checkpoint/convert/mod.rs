@@ -15,8 +15,8 @@ use super::{Checkpoint, StoredTensor};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 
-pub use recipe::Recipe;
 use recipe::Outline;
+pub use recipe::Recipe;
 
 /// Values that are read at a time.
 const SLAB: usize = 1 << 22;
@@ -243,7 +243,7 @@ pub fn pack_blocks(format: &Format, values: &[f32]) -> Vec<u8> {
 /// The tensors that are weights, and what recipes know of the model: scales and constants are not converted.
 ///
 /// # Errors
-/// Those of config.json.
+/// Those of tensors that are empty or no floats.
 fn weights(checkpoint: &Checkpoint) -> Result<(Vec<StoredTensor<'_>>, Outline)> {
     let outline = Outline {
         layers: checkpoint.fields()?.usize("num_hidden_layers")?,
@@ -254,7 +254,16 @@ fn weights(checkpoint: &Checkpoint) -> Result<(Vec<StoredTensor<'_>>, Outline)> 
         scaled.is_none_or(|name| checkpoint.tensor(name).is_none())
             && !tensor.name.ends_with("rotary_emb.inv_freq")
     };
-    Ok((checkpoint.tensors().filter(is_weight).collect(), outline))
+    let tensors: Vec<_> = checkpoint.tensors().filter(is_weight).collect();
+    for tensor in &tensors {
+        if tensor.shape.contains(&0) {
+            let StoredTensor { name, shape, .. } = tensor;
+            let what = format!("tensor `{name}` has the empty shape {shape:?}");
+            return Err(Error::damaged(tensor.path(), what));
+        }
+        tensor.check_floats()?;
+    }
+    Ok((tensors, outline))
 }
 
 /// A tensor of `shape` made of `parts`.
@@ -272,16 +281,6 @@ fn converted<'c>(
     }
 }
 
-/// One part for each head of `tensor`, whose rows change their order.
-fn heads(tensor: StoredTensor<'_>, heads: usize, order: Order) -> Result<Vec<Part<'_>>> {
-    let rows = tensor.rows();
-    if heads == 0 || !rows.is_multiple_of(2 * heads) {
-        let what = format!("tensor `{}` has {rows} rows for {heads} heads", tensor.name);
-        return Err(Error::damaged(tensor.path(), what));
-    }
-    let height = rows / heads;
-    let part = |head: usize| Part::Stored {
-        tensor,
 /// The rows of a tensor of Llama's, those of queries and keys in another order: GGUF files have neighbours turn
 /// together.
 fn llama_rows<'c>(
@@ -304,6 +303,16 @@ fn llama_rows<'c>(
     heads(tensor, fields.usize_or(count, all)?, order)
 }
 
+/// One part for each head of `tensor`, whose rows change their order.
+fn heads(tensor: StoredTensor<'_>, heads: usize, order: Order) -> Result<Vec<Part<'_>>> {
+    let rows = tensor.rows();
+    if heads == 0 || !rows.is_multiple_of(2 * heads) {
+        let what = format!("tensor `{}` has {rows} rows for {heads} heads", tensor.name);
+        return Err(Error::damaged(tensor.path(), what));
+    }
+    let height = rows / heads;
+    let part = |head: usize| Part::Stored {
+        tensor,
         rows: head * height..(head + 1) * height,
         order,
     };
