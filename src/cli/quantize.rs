@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use indicatif::BinaryBytes;
 use tiefsee::checkpoint::{Checkpoint, Conversion, MANIFEST, Recipe, TEXTS, pack_blocks};
 use tiefsee::formats::Format;
-use tiefsee::llm::open_source;
+use tiefsee::llm::{open_source, weight_bytes};
 use tiefsee::models::Progress;
 use tiefsee::{Error, Result};
 
@@ -73,6 +73,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.dry_run {
             check_inputs(&checkpoint, &arguments.output)?;
         }
+        // What does not fit its configuration is no model, whatever can be written of it.
+        weight_bytes(&checkpoint, None).await?;
         let conversion = if to_gguf {
             Conversion::to_gguf(&checkpoint, &recipe, &title(&arguments.model)).await?
         } else {
