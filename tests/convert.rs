@@ -76,7 +76,7 @@ fn convert(model: &str, recipe: &str, output: &str) -> Result<()> {
         };
         conversion
             .write(
-                &mut file,
+                (Path::new(&weights), &mut file),
                 &|format, values| pack_blocks(format, values),
                 &mut progress,
             )

@@ -232,11 +232,12 @@ impl Checkpoint {
         if encoding != Encoding::Numbers(Dtype::F8_E4M3) {
             return None;
         }
-        let Entry { shard, location } = self.tensors.get(&format!("{name}{SUFFIX}"))?;
+        let scales = self.tensors.get_key_value(&format!("{name}{SUFFIX}"));
+        let (name, Entry { shard, location }) = scales?;
         Some(Scales::new(
             &*self.source,
             &self.shards[*shard],
-            location,
+            (name, location),
             block,
         ))
     }

@@ -9,7 +9,7 @@ use crate::formats::Format;
 /// Bytes that are looked at together: a whole number of every type's.
 const BLOCK: usize = 4096;
 
-type Decode = fn(&[u8]) -> Vec<f32>;
+pub(super) type Decode = fn(&[u8]) -> Vec<f32>;
 
 /// How numbers of type `dtype` become f32; `None` unless they are floats of 16 bits or
 /// more, or powers of two.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::numbers::to_f32;
+use super::numbers::{Decode, to_f32};
 use super::source::Source;
 use super::tensor::{Encoding, StoredTensor};
 use super::{Fields, Location};
@@ -12,27 +12,32 @@ use crate::formats::{self, Format};
 /// What the name of a tensor of scales has behind that of its weight. Despite the name they are factors.
 pub(super) const SUFFIX: &str = "_scale_inv";
 
+/// The largest E4M3 number.
+const LARGEST: f32 = 448.0;
+
 /// Where the factors of a weight's blocks lie.
 #[derive(Clone, Copy)]
 pub(super) struct Scales<'c> {
     source: &'c dyn Source,
     file: &'c str,
+    name: &'c str,
     location: &'c Location,
     /// Rows and columns of a block.
     block: [usize; 2],
 }
 
 impl<'c> Scales<'c> {
-    /// The factors at `location` of `file`, one for each block of so many rows and columns.
+    /// The factors called `name` at `location` of `file`, one for each block of so many rows and columns.
     pub(super) fn new(
         source: &'c dyn Source,
         file: &'c str,
-        location: &'c Location,
+        (name, location): (&'c str, &'c Location),
         block: [usize; 2],
     ) -> Self {
         Self {
             source,
             file,
+            name,
             location,
             block,
         }
@@ -96,27 +101,50 @@ impl<'c> Scales<'c> {
         Ok(vec![numbers, scales])
     }
 
-    /// The factors of all blocks that `rows` of the weight touch.
-    async fn factors(&self, rows: &Range<usize>) -> Result<Factors> {
+    /// The factors themselves.
+    fn table(&self) -> StoredTensor<'c> {
         let Location {
             encoding,
             ref shape,
             ref bytes,
         } = *self.location;
-        let (name, bytes) = ("the scales", bytes.clone());
-        let table = StoredTensor::new(self.source, self.file, name, encoding, shape, bytes);
-        let first = rows.start / self.block[0];
-        let blocks = first..rows.end.div_ceil(self.block[0]).max(first);
-        let decode = match encoding {
+        let (file, bytes) = (self.file, bytes.clone());
+        StoredTensor::new(self.source, file, self.name, encoding, shape, bytes)
+    }
+
+    /// How factors are decoded.
+    ///
+    /// [`Error::Unsupported`] if they are no floats.
+    pub(super) fn decoder(&self) -> Result<Decode> {
+        let decode = match self.location.encoding {
             Encoding::Numbers(dtype) => to_f32(dtype),
             Encoding::Blocks(_) => None,
         };
-        let Some(decode) = decode else {
-            let what = format!("has scales of the type {encoding}, which are no factors");
-            return Err(Error::unsupported(table.path(), what));
-        };
+        decode.ok_or_else(|| {
+            let Self { name, location, .. } = self;
+            let encoding = location.encoding;
+            let what =
+                format!("tensor `{name}` has the type {encoding}, which is not that of factors");
+            Error::unsupported(self.table().path(), what)
+        })
+    }
+
+    /// The factors of all blocks that `rows` of the weight touch.
+    async fn factors(&self, rows: &Range<usize>) -> Result<Factors> {
+        let (table, decode) = (self.table(), self.decoder()?);
+        let first = rows.start / self.block[0];
+        let blocks = first..rows.end.div_ceil(self.block[0]).max(first);
+        let values = decode(&table.read_row_bytes(blocks).await?);
+        let is_too_large = |factor: &&f32| !(**factor * LARGEST).is_finite();
+        if let Some(factor) = values.iter().find(is_too_large) {
+            let what = format!(
+                "tensor `{}` has the factor {factor:e}, with which numbers are not finite",
+                self.name
+            );
+            return Err(Error::damaged(table.path(), what));
+        }
         Ok(Factors {
-            values: decode(&table.read_row_bytes(blocks).await?),
+            values,
             columns: table.columns(),
             first,
             rows: self.block[0],

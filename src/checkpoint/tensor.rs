@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use safetensors::Dtype;
 
-use super::numbers::{first_non_finite, first_non_finite_block, to_f32};
+use super::numbers::{Decode, first_non_finite, first_non_finite_block, to_f32};
 use super::scales::Scales;
 use super::source::{Source, path, read_exactly};
 use crate::error::{Error, Result};
@@ -126,6 +126,24 @@ impl<'c> StoredTensor<'c> {
         }
     }
 
+    /// Checks that it can be read as floats, by its type alone.
+    ///
+    /// [`Error::Unsupported`] as of [`Self::read_rows`].
+    pub(super) fn check_floats(&self) -> Result<()> {
+        match (self.encoding, &self.scales) {
+            (Encoding::Blocks(_), _) => Ok(()),
+            (Encoding::Numbers(_), Some(scales)) => scales.decoder().map(|_| ()),
+            (Encoding::Numbers(dtype), None) => self.decoder(dtype).map(|_| ()),
+        }
+    }
+
+    fn decoder(&self, dtype: Dtype) -> Result<Decode> {
+        to_f32(dtype).ok_or_else(|| {
+            let what = format!("has the type {dtype}, not F64, F32, F16 or BF16");
+            self.unsupported(&what)
+        })
+    }
+
     /// Every number, as f32, in row-major order; errors as of [`Self::read_rows`].
     pub async fn read_all(&self) -> Result<Vec<f32>> {
         self.read_rows(0..self.rows()).await
@@ -142,14 +160,7 @@ impl<'c> StoredTensor<'c> {
             (Encoding::Numbers(_), Some(scales)) => {
                 scales.decode(&bytes, rows, self.columns()).await
             }
-            (Encoding::Numbers(dtype), None) => {
-                if let Some(decode) = to_f32(dtype) {
-                    Ok(decode(&bytes))
-                } else {
-                    let what = format!("has the type {dtype}, not F64, F32, F16 or BF16");
-                    Err(self.unsupported(&what))
-                }
-            }
+            (Encoding::Numbers(dtype), None) => Ok(self.decoder(dtype)?(&bytes)),
         }
     }
 

@@ -1,11 +1,15 @@
-//! Ctrl-C: asks the answer under way to stop, and ends the program when that takes too long.
+//! Ctrl-C: asks what is under way, an answer or a file being written, to stop, and ends the program when that
+//! takes too long.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tiefsee::{Error, Result};
+
+use super::output;
 
 /// The exit status of what was interrupted.
 const INTERRUPTED: u8 = 130;
@@ -13,6 +17,8 @@ const INTERRUPTED: u8 = 130;
 /// Whether Ctrl-C was pressed.
 pub(crate) struct Interrupts {
     pressed: Arc<AtomicBool>,
+    /// Files that are not complete, and stay if there is no time to clear them away.
+    unfinished: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Interrupts {
@@ -22,14 +28,31 @@ impl Interrupts {
     /// [`Error::Internal`] if the system refuses.
     pub(crate) fn listen() -> Result<Self> {
         let pressed = Arc::new(AtomicBool::new(false));
-        let handler = Arc::clone(&pressed);
+        let unfinished = Arc::new(Mutex::new(Vec::<PathBuf>::new()));
+        let (handler, left) = (Arc::clone(&pressed), Arc::clone(&unfinished));
         let listening = ctrlc::set_handler(move || {
             if handler.swap(true, Ordering::Relaxed) {
+                let left = left.lock().unwrap_or_else(PoisonError::into_inner);
+                for file in left.iter().filter(|file| file.exists()) {
+                    output::note(&format!("{}: is left unfinished", file.display()));
+                }
                 std::process::exit(i32::from(INTERRUPTED));
             }
         });
         listening.map_err(|error| Error::Internal(format!("Ctrl-C cannot be caught: {error}")))?;
-        Ok(Self { pressed })
+        Ok(Self {
+            pressed,
+            unfinished,
+        })
+    }
+
+    /// Takes note of files that are told of if the program has to end at once.
+    pub(crate) fn begin(&self, files: &[PathBuf]) {
+        let mut unfinished = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        files.clone_into(&mut unfinished);
     }
 
     /// Whether it was pressed since [`Self::forget`].

@@ -95,10 +95,11 @@ pub(crate) async fn write_file_async<T>(
     .await
 }
 
-/// Has `write` make a file beside each of `paths`, and moves them there only when all are complete.
+/// Has `write` make a file beside each of `paths`, and moves them there, one after the other, only when all
+/// are complete.
 ///
 /// # Errors
-/// As [`write_file`].
+/// As [`write_file`]; if only some could be moved, it names those.
 pub(crate) async fn write_files<T>(
     paths: &[PathBuf],
     write: impl AsyncFnOnce(&[PathBuf]) -> Result<T>,
@@ -109,19 +110,32 @@ pub(crate) async fn write_files<T>(
         PathBuf::from(part)
     };
     let parts: Vec<_> = paths.iter().map(part).collect();
-    let move_all = || {
-        for (part, path) in parts.iter().zip(paths) {
-            let path = path.clone();
-            std::fs::rename(part, &path).map_err(|source| Error::Io { path, source })?;
-        }
-        Ok(())
-    };
     let result = write(&parts).await;
-    let result = result.and_then(|value| move_all().map(|()| value));
+    let result = result.and_then(|value| move_all(&parts, paths).map(|()| value));
     if result.is_err() {
         for part in &parts {
             _ = std::fs::remove_file(part);
         }
     }
     result
+}
+
+fn move_all(parts: &[PathBuf], paths: &[PathBuf]) -> Result<()> {
+    for (index, (part, path)) in parts.iter().zip(paths).enumerate() {
+        std::fs::rename(part, path).map_err(|source| {
+            let moved: Vec<_> = paths[..index]
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            let source = if moved.is_empty() {
+                source
+            } else {
+                let what = format!("{source}; new already: {}", moved.join(", "));
+                io::Error::new(source.kind(), what)
+            };
+            let path = path.clone();
+            Error::Io { path, source }
+        })?;
+    }
+    Ok(())
 }

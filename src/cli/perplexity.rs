@@ -175,6 +175,7 @@ async fn evaluate(
         source,
     };
     output::write_file_async(file, async |part| {
+        interrupts.begin(&[part.to_owned()]);
         let mut out = BufWriter::new(File::create(part).map_err(failed)?);
         begin(&mut out, windows).map_err(failed)?;
         let save = |scores: &[f32]| {

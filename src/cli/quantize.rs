@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use indicatif::BinaryBytes;
 use tiefsee::checkpoint::{Checkpoint, Conversion, MANIFEST, Recipe, TEXTS, pack_blocks};
 use tiefsee::formats::Format;
-use tiefsee::llm::open_source;
+use tiefsee::llm::{open_source, weight_bytes};
 use tiefsee::models::Progress;
 use tiefsee::{Error, Result};
 
@@ -73,6 +73,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.dry_run {
             check_inputs(&checkpoint, &arguments.output)?;
         }
+        // What does not fit its configuration is no model, whatever can be written of it.
+        weight_bytes(&checkpoint, None).await?;
         let conversion = if to_gguf {
             Conversion::to_gguf(&checkpoint, &recipe, &title(&arguments.model)).await?
         } else {
@@ -81,11 +83,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if arguments.dry_run {
             return output::write(&sizes(&conversion));
         }
+        let job = Job {
+            arguments,
+            conversion: &conversion,
+            interrupts: Interrupts::listen()?,
+        };
         if to_gguf {
-            let write = async |part: &Path| write_weights(arguments, &conversion, part).await;
-            output::write_file_async(&arguments.output, write).await?;
+            job.write_file().await?;
         } else {
-            write_folder(arguments, &conversion).await?;
+            job.write_folder().await?;
         }
         let (path, bytes) = (arguments.output.display(), BinaryBytes(conversion.bytes()));
         output::note(&format!("{path}: {}, {bytes}", recipe.name));
@@ -179,63 +185,80 @@ fn sizes(conversion: &Conversion) -> String {
     text + &format!("{:<8}{total:>12}\n", "total")
 }
 
-/// Writes the weights.
-async fn write_weights(
-    arguments: &Arguments,
-    conversion: &Conversion<'_>,
-    path: &Path,
-) -> Result<()> {
-    let interrupts = Interrupts::listen()?;
-    let report = LoadReport::new(&arguments.model);
-    let total = conversion.bytes();
-    let mut loaded = 0;
-    let mut progress = |bytes| {
-        loaded += bytes;
-        report.update(Progress { loaded, total });
-        interrupts.check()
-    };
-    let failed = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut out = BufWriter::new(File::create(path).map_err(failed)?);
-    let written = conversion.write(&mut out, &pack, &mut progress).await;
-    report.finish();
-    written?;
-    out.flush().map_err(failed)?;
-    out.get_ref().sync_all().map_err(failed)
+/// What is to be written, and who may stop it.
+struct Job<'a> {
+    arguments: &'a Arguments,
+    conversion: &'a Conversion<'a>,
+    interrupts: Interrupts,
 }
 
-/// Writes a folder, all of whose files take their places at the end.
-async fn write_folder(arguments: &Arguments, conversion: &Conversion<'_>) -> Result<()> {
-    let folder = &arguments.output;
-    let failed = |source| Error::Io {
-        path: folder.clone(),
-        source,
-    };
-    let is_new = !folder.is_dir();
-    fs::create_dir_all(folder).map_err(failed)?;
-    let texts = &conversion.texts;
-    let files = std::iter::once(WEIGHTS).chain(texts.iter().map(|(file, _)| *file));
-    let paths: Vec<_> = files.map(|file| folder.join(file)).collect();
-    let written = output::write_files(&paths, async |parts: &[PathBuf]| {
-        for (part, (_, text)) in parts[1..].iter().zip(texts) {
-            fs::write(part, text).map_err(failed)?;
-        }
-        write_weights(arguments, conversion, &parts[0]).await
-    });
-    let written = written.await;
-    if written.is_err() && is_new {
-        _ = fs::remove_dir_all(folder);
+impl Job<'_> {
+    async fn write_file(&self) -> Result<()> {
+        let write = async |part: &Path| {
+            self.interrupts.begin(&[part.to_owned()]);
+            self.write_weights(part).await
+        };
+        output::write_file_async(&self.arguments.output, write).await
     }
-    written?;
-    // What another model left there would be taken for this one's.
-    for file in TEXTS.into_iter().chain([MANIFEST]) {
-        if texts.iter().all(|(own, _)| *own != file) {
-            _ = fs::remove_file(folder.join(file));
+
+    /// Writes a folder, all of whose files take their places at the end.
+    async fn write_folder(&self) -> Result<()> {
+        let folder = &self.arguments.output;
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| Error::Io { path, source }
+        };
+        let is_new = !folder.is_dir();
+        fs::create_dir_all(folder).map_err(failed(folder))?;
+        let texts = &self.conversion.texts;
+        // The weights come last and config.json before them: until then, what was there is still whole.
+        let files = texts.iter().rev().map(|(file, _)| *file).chain([WEIGHTS]);
+        let paths: Vec<_> = files.map(|file| folder.join(file)).collect();
+        let written = output::write_files(&paths, async |parts: &[PathBuf]| {
+            self.interrupts.begin(parts);
+            for (part, (_, text)) in parts.iter().zip(texts.iter().rev()) {
+                fs::write(part, text).map_err(failed(part))?;
+            }
+            self.write_weights(&parts[texts.len()]).await
+        });
+        let written = written.await;
+        if written.is_err() && is_new {
+            // Its own files are gone; with any others in it, it stays.
+            _ = fs::remove_dir(folder);
         }
+        written?;
+        // What another model left there would be taken for this one's.
+        for file in TEXTS.into_iter().chain([MANIFEST]) {
+            if texts.iter().all(|(own, _)| *own != file) {
+                _ = fs::remove_file(folder.join(file));
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn write_weights(&self, path: &Path) -> Result<()> {
+        let report = LoadReport::new(&self.arguments.model);
+        let total = self.conversion.bytes();
+        let mut loaded = 0;
+        let mut progress = |bytes| {
+            loaded += bytes;
+            report.update(Progress { loaded, total });
+            self.interrupts.check()
+        };
+        let failed = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut out = BufWriter::new(File::create(path).map_err(failed)?);
+        let written = self
+            .conversion
+            .write((path, &mut out), &pack, &mut progress);
+        let written = written.await;
+        report.finish();
+        written?;
+        out.flush().map_err(failed)?;
+        out.get_ref().sync_all().map_err(failed)
+    }
 }
 
 /// Packs rows on all cores.

@@ -86,10 +86,11 @@ pub struct Ggml {
 }
 
 impl Format {
-    /// The format called `name`.
+    /// The format called `name`, in capitals or not.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        ALL.iter().find(|format| format.name == name).copied()
+        let is_named = |format: &&&Self| format.name.eq_ignore_ascii_case(name);
+        ALL.iter().find(is_named).copied()
     }
 
     /// The format whose number in GGUF files is `id`.

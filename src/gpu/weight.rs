@@ -260,7 +260,7 @@ impl Gpu {
         let params = size_of::<ShardParams>() as u64;
         let params = self.buffers.create(Purpose::Params, params);
         let plane = |bytes: &usize| {
-            let bytes = rows.len() * padded / format.block * bytes;
+            let bytes = rows.len() * (padded / format.block * bytes);
             self.buffers
                 .create(Purpose::Weight(format.name), bytes as u64)
         };

@@ -109,24 +109,29 @@ impl Reference {
             ("positions", &windows.positions),
         ] {
             let stored = tensor(&file, name)?;
-            let bytes = stored.read_row_bytes(0..stored.rows()).await?;
-            let whole = size_of::<u32>() * stored.rows() * stored.columns();
-            if bytes.len() != whole {
+            let other = |place: String| {
+                Error::Usage(format!(
+                    "{}: has the scores of other {name} than this text in windows of {}: {place}",
+                    file.path(),
+                    windows.length
+                ))
+            };
+            // What is too long is not read.
+            let length = stored.rows() * stored.columns();
+            if length != count {
+                return Err(other(format!("it has {length} of them, this text {count}")));
+            }
+            if stored.bytes() != (size_of::<u32>() * count) as u64 {
                 let what = format!("tensor `{name}` has the type {}, not I32", stored.encoding);
                 return Err(Error::damaged(file.path(), what));
             }
+            let bytes = stored.read_row_bytes(0..stored.rows()).await?;
             let found: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
             let differs = own.iter().zip(&found).position(|(own, found)| own != found);
-            let place = match differs {
-                None if found.len() == count => continue,
-                None => format!("it has {} of them, this text {count}", found.len()),
-                Some(index) => format!("number {index} is {}, not {}", found[index], own[index]),
-            };
-            return Err(Error::Usage(format!(
-                "{}: has the scores of other {name} than this text in windows of {}: {place}",
-                file.path(),
-                windows.length
-            )));
+            if let Some(index) = differs {
+                let (own, found) = (own[index], found[index]);
+                return Err(other(format!("number {index} is {found}, not {own}")));
+            }
         }
         if logits.shape != [count, windows.vocabulary] {
             let what = format!(

@@ -20,7 +20,7 @@ fn assert_has(file: &Gguf, expected: &Value) {
     }
 }
 
-fn dense(architecture: &str) -> Gguf {
+pub(crate) fn dense(architecture: &str) -> Gguf {
     let key = |name: &str| format!("{architecture}.{name}");
     Gguf::new(architecture)
         .u32(&key("block_count"), 2)

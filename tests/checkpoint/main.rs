@@ -1,6 +1,7 @@
 //! Reading checkpoints: what is in them, and every way in which they can be damaged.
 
 mod config;
+mod convert;
 mod damaged;
 mod files;
 mod gguf;

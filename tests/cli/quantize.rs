@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use safetensors::Dtype;
+use serde_json::Value;
+use tiefsee::checkpoint::{NewTensor, safetensors_header};
+
 use crate::{Folder, ended, golden, interrupted, on_device, tiefsee};
 
 fn answer(model: &str) -> String {
@@ -87,6 +91,24 @@ fn what_is_there_stays_unless_forced() {
 }
 
 #[test]
+fn a_file_that_cannot_take_its_place_leaves_the_old_weights() {
+    let folder = Folder::new("stuck");
+    let output = folder.file("out");
+    fs::create_dir_all(folder.file("out/config.json")).expect("a folder in the way");
+    fs::write(folder.file("out/model.safetensors"), "old").expect("a file");
+    let arguments = ["quantize", "demo", &output, "q8_0", "--force"];
+    let stuck = ended(&mut tiefsee(&arguments)).failed(3);
+    assert!(stuck.contains("config.json"), "{stuck}");
+    assert!(stuck.contains("new already: "), "{stuck}");
+    assert!(stuck.contains("tokenizer.json"), "{stuck}");
+    let weights = fs::read(folder.file("out/model.safetensors"));
+    assert_eq!(weights.expect("the weights"), b"old");
+    let entries = fs::read_dir(&output).expect("the folder");
+    let mut names = entries.map(|entry| entry.expect("an entry").file_name());
+    assert!(names.all(|name| !name.to_string_lossy().ends_with(".part")));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     let folder = Folder::new("senseless");
     let (file, other) = (folder.file("out.gguf"), folder.file("out"));
@@ -118,23 +140,64 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     assert_eq!(files(&folder), [""; 0]);
 }
 
-/// A model of one huge tensor of zeros, which takes no room.
+#[test]
+fn what_contradicts_its_configuration_is_refused() {
+    let folder = Folder::new("contradicting");
+    let (file, other) = (folder.file("out.gguf"), folder.file("out"));
+    let model = Folder::with_demo("contradicting-model");
+    let path = model.file("config.json");
+    let text = fs::read_to_string(&path).expect("the configuration");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    let width = config["intermediate_size"].as_u64().expect("a count");
+    config["intermediate_size"] = (width + 8).into();
+    fs::write(&path, config.to_string()).expect("the configuration");
+    for arguments in [&[file.as_str()][..], &[&other], &[&file, "--dry-run"]] {
+        let mut command = tiefsee(&["quantize", model.path(), arguments[0], "q8_0"]);
+        let refused = ended(command.args(&arguments[1..])).failed(4);
+        assert!(refused.contains("_proj.weight"), "{refused}");
+    }
+    assert_eq!(files(&folder), [""; 0]);
+}
+
+/// A model of zeros, which takes no room, with a huge table of embeddings.
 fn sparse(folder: &Folder) {
     let config = format!("{}/config.json", golden("llama"));
-    fs::copy(config, folder.file("config.json")).expect("the config");
-    let (rows, columns) = (400_000_u64, 1024_u64);
-    let bytes = 2 * rows * columns;
-    let mut header = format!(
-        "{{\"model.embed_tokens.weight\": {{\"dtype\": \"BF16\", \"shape\": [{rows}, {columns}], \"data_offsets\": [0, {bytes}]}}}}"
-    );
-    while !header.len().is_multiple_of(8) {
-        header.push(' ');
-    }
+    let config = fs::read_to_string(config).expect("the configuration");
+    let mut config: Value = serde_json::from_str(&config).expect("JSON");
+    let (rows, width) = (400_000, 1024);
+    config["vocab_size"] = rows.into();
+    config["hidden_size"] = width.into();
+    config["num_hidden_layers"] = 1.into();
+    config["tie_word_embeddings"] = true.into();
+    fs::write(folder.file("config.json"), config.to_string()).expect("the configuration");
+    let layer = "model.layers.0";
+    let tensors = [
+        ("model.embed_tokens".to_owned(), vec![rows, width]),
+        ("model.norm".to_owned(), vec![width]),
+        (format!("{layer}.input_layernorm"), vec![width]),
+        (format!("{layer}.post_attention_layernorm"), vec![width]),
+        (format!("{layer}.self_attn.q_proj"), vec![48, width]),
+        (format!("{layer}.self_attn.k_proj"), vec![16, width]),
+        (format!("{layer}.self_attn.v_proj"), vec![16, width]),
+        (format!("{layer}.self_attn.o_proj"), vec![width, 48]),
+        (format!("{layer}.mlp.gate_proj"), vec![80, width]),
+        (format!("{layer}.mlp.up_proj"), vec![80, width]),
+        (format!("{layer}.mlp.down_proj"), vec![width, 80]),
+    ];
+    let tensors = tensors.map(|(module, shape)| NewTensor {
+        name: format!("{module}.weight"),
+        dtype: Dtype::BF16,
+        shape,
+    });
+    let header = safetensors_header(&tensors);
+    let numbers = tensors
+        .iter()
+        .map(|tensor| tensor.shape.iter().product::<usize>());
+    let bytes = header.len() + 2 * numbers.sum::<usize>();
     let file = folder.file("model.safetensors");
-    let begin = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
-    fs::write(&file, &begin).expect("the header");
+    fs::write(&file, &header).expect("the header");
     let file = fs::OpenOptions::new().write(true).open(&file);
-    let grown = file.expect("the file").set_len(begin.len() as u64 + bytes);
+    let grown = file.expect("the file").set_len(bytes as u64);
     grown.expect("a file with holes");
 }
 

@@ -63,7 +63,9 @@ fn largest(block: &[f32]) -> f32 {
 #[test]
 fn names_and_sizes() {
     for &format in ALL {
-        assert_eq!(Format::named(format.name), Some(format));
+        for name in [format.name, &format.name.to_uppercase()] {
+            assert_eq!(Format::named(name), Some(format));
+        }
         assert_eq!(format.block % 8, 0);
         let planes = (format.pack)(&vec![1.0; 3 * format.block]);
         let sizes: Vec<usize> = planes.iter().map(Vec::len).collect();

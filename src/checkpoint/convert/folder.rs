@@ -4,7 +4,7 @@ use safetensors::Dtype;
 use serde_json::{Map, Value, json};
 
 use super::recipe::Recipe;
-use super::{Conversion, Converted, Order, Part, converted, heads, row_bytes, weights};
+use super::{Conversion, Converted, Order, Part, converted, llama_rows, row_bytes, weights};
 use crate::checkpoint::blocks::METHOD;
 use crate::checkpoint::gguf::DIVISORS;
 use crate::checkpoint::{Checkpoint, NewTensor, StoredTensor, TEXTS, safetensors_header};
@@ -15,7 +15,9 @@ pub(super) async fn convert<'c>(
     checkpoint: &'c Checkpoint,
     recipe: &Recipe,
 ) -> Result<Conversion<'c>> {
-    let (stored, layers) = weights(checkpoint)?;
+    let (stored, outline) = weights(checkpoint)?;
+    let turns_neighbours = checkpoint.metadata().is_some()
+        && checkpoint.fields()?.bool_or("rope_interleave", false)?;
     let mut tensors = Vec::new();
     for tensor in stored {
         // The configuration has them.
@@ -31,10 +33,14 @@ pub(super) async fn convert<'c>(
         let (name, shape, parts) = if tensor.name.ends_with(".k_b_proj.weight") {
             joined(checkpoint, tensor)?
         } else {
-            let parts = parts(checkpoint, tensor)?;
+            let parts = if turns_neighbours {
+                llama_rows(checkpoint, tensor, Order::Halves)?
+            } else {
+                vec![Part::all(tensor)]
+            };
             (tensor.name.to_owned(), tensor.shape.to_vec(), parts)
         };
-        let format = recipe.format(&name, &shape, layers);
+        let format = recipe.format(&name, &shape, outline);
         tensors.push(converted(name, shape, format, parts));
     }
     let infos: Vec<_> = tensors.iter().map(info).collect();
@@ -48,21 +54,6 @@ pub(super) async fn convert<'c>(
         alignment: 1,
         texts,
     })
-}
-
-/// The rows of a tensor; those of Llama's queries and keys as they were before GGUF.
-fn parts<'c>(checkpoint: &'c Checkpoint, tensor: StoredTensor<'c>) -> Result<Vec<Part<'c>>> {
-    let fields = checkpoint.fields()?;
-    let count = match tensor.name.rsplit('.').nth(1) {
-        Some("q_proj") => "num_attention_heads",
-        Some("k_proj") => "num_key_value_heads",
-        _ => return Ok(vec![Part::all(tensor)]),
-    };
-    if checkpoint.metadata().is_none() || !fields.bool_or("rope_interleave", false)? {
-        return Ok(vec![Part::all(tensor)]);
-    }
-    let all = fields.usize("num_attention_heads")?;
-    heads(tensor, fields.usize_or(count, all)?, Order::Halves)
 }
 
 /// `kv_b_proj` of its two halves in GGUF files.

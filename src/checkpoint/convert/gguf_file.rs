@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::{Recipe, layer_of};
-use super::{Conversion, Converted, Order, Part, converted, heads, weights};
+use super::recipe::{Outline, Recipe, layer_of};
+use super::{Conversion, Converted, Order, Part, converted, llama_rows, weights};
 use crate::checkpoint::gguf::{self, ALIGNMENT, DIVISORS, gguf_architecture, gguf_name};
 use crate::checkpoint::{Checkpoint, StoredTensor};
 use crate::error::{Error, Result};
@@ -52,19 +52,19 @@ struct Namer<'c, 'r> {
 
 impl<'c> Namer<'c, '_> {
     fn tensors(&self) -> Result<Vec<Converted<'c>>> {
-        let (stored, layers) = weights(self.checkpoint)?;
+        let (stored, outline) = weights(self.checkpoint)?;
         let from_gguf = self.checkpoint.metadata().is_some();
         let mut tensors = Vec::new();
         let mut experts: BTreeMap<String, Vec<(usize, StoredTensor)>> = BTreeMap::new();
         for tensor in stored {
             // Layers of predictions have names of their own there.
-            if !from_gguf && layer_of(tensor.name).is_some_and(|layer| layer >= layers) {
+            if !from_gguf && layer_of(tensor.name).is_some_and(|layer| layer >= outline.layers) {
                 continue;
             }
-            let format = self.recipe.format(tensor.name, tensor.shape, layers);
+            let format = self.recipe.format(tensor.name, tensor.shape, outline);
             let split = !from_gguf && self.architecture == "deepseek2";
             if split && tensor.name.ends_with(".kv_b_proj.weight") {
-                tensors.extend(self.halves(tensor, layers)?);
+                tensors.extend(self.halves(tensor, outline)?);
                 continue;
             }
             match gguf_name(self.architecture, tensor.name) {
@@ -94,7 +94,7 @@ impl<'c> Namer<'c, '_> {
             }
         }
         for (name, experts) in experts {
-            tensors.push(self.stack(name, experts, layers)?);
+            tensors.push(self.stack(name, experts, outline)?);
         }
         if !from_gguf && let Some(divisors) = gguf::divisors(self.checkpoint)? {
             let shape = vec![divisors.len()];
@@ -104,27 +104,17 @@ impl<'c> Namer<'c, '_> {
         Ok(tensors)
     }
 
-    /// The rows of a tensor; those of Llama's queries and keys so that neighbours turn together.
+    /// The rows of a tensor, as files have them.
     fn parts(&self, tensor: StoredTensor<'c>) -> Result<Vec<Part<'c>>> {
-        let count = match tensor.name.rsplit('.').nth(1) {
-            Some("q_proj") => "num_attention_heads",
-            Some("k_proj") => "num_key_value_heads",
-            _ => return Ok(vec![Part::all(tensor)]),
-        };
         let fields = self.checkpoint.fields()?;
         if self.architecture != "llama" || fields.bool_or("rope_interleave", false)? {
             return Ok(vec![Part::all(tensor)]);
         }
-        if tensor.shape.len() != 2 {
-            let what = format!("tensor `{}` is a bias, which Llama has not", tensor.name);
-            return Err(Error::unsupported(tensor.path(), what));
-        }
-        let all = fields.usize("num_attention_heads")?;
-        heads(tensor, fields.usize_or(count, all)?, Order::Alternating)
+        llama_rows(self.checkpoint, tensor, Order::Alternating)
     }
 
     /// The two halves of `kv_b_proj`: keys, transposed for each head, and values.
-    fn halves(&self, tensor: StoredTensor<'c>, layers: usize) -> Result<[Converted<'c>; 2]> {
+    fn halves(&self, tensor: StoredTensor<'c>, outline: Outline) -> Result<[Converted<'c>; 2]> {
         let fields = self.checkpoint.fields()?;
         let [count, nope, value] = ["num_attention_heads", "qk_nope_head_dim", "v_head_dim"]
             .map(|name| fields.usize(name));
@@ -150,7 +140,7 @@ impl<'c> Namer<'c, '_> {
         };
         let make = |half: &str, shape: [usize; 3], parts| {
             let name = tensor.name.replace("kv_b_proj", half);
-            let format = self.recipe.format(&name, &shape, layers);
+            let format = self.recipe.format(&name, &shape, outline);
             let name = gguf_name(self.architecture, &name).expect("the table has both halves");
             converted(name.name, shape.to_vec(), format, parts)
         };
@@ -173,7 +163,7 @@ impl<'c> Namer<'c, '_> {
         &self,
         name: String,
         mut experts: Vec<(usize, StoredTensor<'c>)>,
-        layers: usize,
+        outline: Outline,
     ) -> Result<Converted<'c>> {
         experts.sort_by_key(|(expert, _)| *expert);
         let (_, first) = experts[0];
@@ -188,7 +178,7 @@ impl<'c> Namer<'c, '_> {
             return Err(Error::damaged(first.path(), what));
         }
         let shape = [&[experts.len()], first.shape].concat();
-        let format = self.recipe.format(first.name, first.shape, layers);
+        let format = self.recipe.format(first.name, first.shape, outline);
         let parts = experts.into_iter().map(|(_, tensor)| Part::all(tensor));
         Ok(converted(name, shape, format, parts.collect()))
     }

@@ -9,11 +9,13 @@ mod recipe;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
+use std::path::Path;
 
 use super::{Checkpoint, StoredTensor};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 
+use recipe::Outline;
 pub use recipe::Recipe;
 
 /// Values that are read at a time.
@@ -102,16 +104,16 @@ impl<'c> Conversion<'c> {
     /// Writes the file of weights; `progress` is told the bytes of each piece.
     ///
     /// # Errors
-    /// Those of reading, those of `progress`, and [`Error::Io`] for `file`.
+    /// Those of reading, those of `progress`, and [`Error::Io`] for `out`, which messages call `path`.
     pub async fn write(
         &self,
-        out: &mut dyn Write,
+        (path, out): (&Path, &mut dyn Write),
         pack: Packer<'_>,
         progress: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let mut put = |bytes: &[u8]| {
             let failed = |source| Error::Io {
-                path: "the new file".into(),
+                path: path.to_owned(),
                 source,
             };
             out.write_all(bytes).map_err(failed)?;
@@ -238,15 +240,30 @@ pub fn pack_blocks(format: &Format, values: &[f32]) -> Vec<u8> {
     blocks
 }
 
-/// The tensors that are weights, with the count of layers: scales and constants are not converted.
-fn weights(checkpoint: &Checkpoint) -> Result<(Vec<StoredTensor<'_>>, usize)> {
-    let layers = checkpoint.fields()?.usize("num_hidden_layers")?;
+/// The tensors that are weights, and what recipes know of the model: scales and constants are not converted.
+///
+/// # Errors
+/// Those of tensors that are empty or no floats.
+fn weights(checkpoint: &Checkpoint) -> Result<(Vec<StoredTensor<'_>>, Outline)> {
+    let outline = Outline {
+        layers: checkpoint.fields()?.usize("num_hidden_layers")?,
+        is_tied: checkpoint.tensor("lm_head.weight").is_none(),
+    };
     let is_weight = |tensor: &StoredTensor| {
         let scaled = tensor.name.strip_suffix(super::SUFFIX);
         scaled.is_none_or(|name| checkpoint.tensor(name).is_none())
             && !tensor.name.ends_with("rotary_emb.inv_freq")
     };
-    Ok((checkpoint.tensors().filter(is_weight).collect(), layers))
+    let tensors: Vec<_> = checkpoint.tensors().filter(is_weight).collect();
+    for tensor in &tensors {
+        if tensor.shape.contains(&0) {
+            let StoredTensor { name, shape, .. } = tensor;
+            let what = format!("tensor `{name}` has the empty shape {shape:?}");
+            return Err(Error::damaged(tensor.path(), what));
+        }
+        tensor.check_floats()?;
+    }
+    Ok((tensors, outline))
 }
 
 /// A tensor of `shape` made of `parts`.
@@ -262,6 +279,28 @@ fn converted<'c>(
         format,
         parts,
     }
+}
+
+/// The rows of a tensor of Llama's, those of queries and keys in another order: GGUF files have neighbours turn
+/// together.
+fn llama_rows<'c>(
+    checkpoint: &'c Checkpoint,
+    tensor: StoredTensor<'c>,
+    order: Order,
+) -> Result<Vec<Part<'c>>> {
+    let count = match tensor.name.rsplit('.').nth(1) {
+        Some("q_proj") => "num_attention_heads",
+        Some("k_proj") => "num_key_value_heads",
+        _ => return Ok(vec![Part::all(tensor)]),
+    };
+    if tensor.shape.len() != 2 {
+        let name = tensor.name;
+        let what = format!("tensor `{name}` is no matrix; biases of Llama are not supported");
+        return Err(Error::unsupported(tensor.path(), what));
+    }
+    let fields = checkpoint.fields()?;
+    let all = fields.usize("num_attention_heads")?;
+    heads(tensor, fields.usize_or(count, all)?, order)
 }
 
 /// One part for each head of `tensor`, whose rows change their order.

@@ -33,6 +33,14 @@ const FALLBACKS: [(&str, &str); 6] = [
     ("iq4_xs", "iq4_nl"),
 ];
 
+/// What recipes know of a model.
+#[derive(Clone, Copy)]
+pub(super) struct Outline {
+    pub(super) layers: usize,
+    /// Whether the table of embeddings is the scores' matrix, too.
+    pub(super) is_tied: bool,
+}
+
 /// What tensors become.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe {
@@ -50,8 +58,8 @@ impl Recipe {
     /// The recipe called `name`, in capitals or not; `None` if there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let name = name.to_lowercase();
-        let &(name, file_type) = FILE_TYPES.iter().find(|(known, _)| *known == name)?;
+        let mut types = FILE_TYPES.iter();
+        let &(name, file_type) = types.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         let (base, better) = match name.strip_suffix("_m") {
             Some(base) => (Format::named(base)?, Format::named("q6_k")?),
             None => (Format::named(name)?, Format::named(name)?),
@@ -72,8 +80,8 @@ impl Recipe {
         names.filter(|name| Self::named(name).is_some()).collect()
     }
 
-    /// The format of the tensor that Hugging Face calls `name`, of a model of `layers` layers.
-    pub(super) fn format(&self, name: &str, shape: &[usize], layers: usize) -> &'static Format {
+    /// The format of the tensor that Hugging Face calls `name`.
+    pub(super) fn format(&self, name: &str, shape: &[usize], model: Outline) -> &'static Format {
         let columns = shape.last().copied().unwrap_or(1);
         let module = name.strip_suffix(".weight").unwrap_or(name);
         // Small errors in a router's scores change experts, in an indexer's keys.
@@ -93,7 +101,8 @@ impl Recipe {
             // Small, and every score and every value goes through them.
             self.at_least_8_bits()
         } else if module == "lm_head"
-            || is_half_of_values(module) && is_important(layer_of(name), layers)
+            || model.is_tied && module == "model.embed_tokens"
+            || is_half_of_values(module) && is_important(layer_of(name), model.layers)
         {
             self.better
         } else {

@@ -169,11 +169,13 @@ impl Keys<'_> {
         self.put_count("expert_gating_func", scoring)?;
         for (key, field) in [
             ("expert_used_count", "num_experts_per_tok"),
-            ("expert_shared_count", "n_shared_experts"),
             ("expert_feed_forward_length", "moe_intermediate_size"),
         ] {
             self.copy(key, field)?;
         }
+        // Whoever reads the file may take a count that is missing for 1.
+        let shared = self.fields.optional_usize("n_shared_experts")?.unwrap_or(0);
+        self.put_count("expert_shared_count", shared)?;
         let dense = self.fields.usize_or("first_k_dense_replace", 0)?;
         self.put_count("leading_dense_block_count", dense)?;
         // Without groups there is one, even where config.json has numbers that are not used.
@@ -210,12 +212,15 @@ impl Keys<'_> {
             }
             return Ok(());
         }
+        // Without it, whoever reads the file multiplies by YaRN's own magnitude, by a rule of its own.
         let all = yarn.mscale_all_dim.unwrap_or(0.0);
-        if yarn
-            .mscale
-            .is_some_and(|mscale| (mscale - all).abs() > 1e-9)
-        {
-            let what = "is another number than mscale_all_dim, which GGUF files cannot say";
+        if all == 0.0 {
+            let what = "is missing or 0, which GGUF files of this architecture cannot say";
+            let name = "rope_scaling.mscale_all_dim";
+            return Err(self.fields.unsupported(name, what));
+        }
+        if yarn.mscale.is_none_or(|mscale| (mscale - all).abs() > 1e-9) {
+            let what = "is not the number of mscale_all_dim, which GGUF files cannot say";
             return Err(self.fields.unsupported("rope_scaling.mscale", what));
         }
         self.put_number("rope.scaling.yarn_log_multiplier", 0.1 * all);

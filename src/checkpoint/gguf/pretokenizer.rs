@@ -107,6 +107,11 @@ pub(super) fn name_of(pre_tokenizer: Option<&Value>) -> Option<&'static str> {
     let text = pre_tokenizer?.to_string();
     let has = |part: &str| text.contains(&part.replace('\\', "\\\\"));
     let has_kind = |kind: &str| text.contains(&format!("\"type\":\"{kind}\""));
+    let is_said = |flag: &str, is: bool| text.contains(&format!("\"{flag}\":{is}"));
+    // No name adds a space, and those without expressions cut by GPT-2's.
+    if is_said("add_prefix_space", true) || !has_kind("Split") && is_said("use_regex", false) {
+        return None;
+    }
     let cuts_words = has(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)");
     match has_kind("Split") {
         true if cuts_words && has(r"\p{N}{1,3}") => Some("llama-bpe"),

@@ -133,6 +133,15 @@ impl Merge {
     }
 }
 
+/// Whether a token is one that steers, though its file does not say so: DeepSeek's and others do not always.
+fn looks_special(token: &str) -> bool {
+    let is_between = |begin, end| token.starts_with(begin) && token.ends_with(end);
+    ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].contains(&token)
+        || is_between("<|", "|>")
+        || is_between("<｜", "｜>")
+        || is_between("<unused", ">")
+}
+
 /// A text and a type for every id.
 struct Tokens {
     texts: Vec<String>,
@@ -151,7 +160,8 @@ impl Tokens {
             tokens.set(path, token, id.unwrap_or(usize::MAX), NORMAL)?;
         }
         for added in &file.added_tokens {
-            let kind = if added.special { CONTROL } else { USER_DEFINED };
+            let is_control = added.special || looks_special(&added.content);
+            let kind = if is_control { CONTROL } else { USER_DEFINED };
             tokens.set(path, &added.content, added.id, kind)?;
         }
         Ok(tokens)
