@@ -13,6 +13,10 @@ use tokenizers::tokenizer::{NormalizedString, Normalizer, PreTokenizedString, Pr
 
 use crate::error::{Error, Result};
 
+/// What the counts of an expression may multiply to. The crate of expressions computes with them and trusts
+/// that nothing overflows; published tokenizers have a 3.
+const MOST_REPETITIONS: u64 = 1 << 20;
+
 /// Steps in a sequence of sequences are refused beyond this depth.
 const DEEPEST: usize = 16;
 
@@ -62,7 +66,10 @@ impl Cuts {
         let mut cuts = Vec::new();
         each(file, value, "pretokenizers", DEEPEST, &mut |kind, step| {
             cuts.push(match kind {
-                "Split" => Cut::Split(parse(file, step)?),
+                "Split" => {
+                    check_expression(file, &step["pattern"]["Regex"])?;
+                    Cut::Split(parse(file, step)?)
+                }
                 "Digits" => Cut::Digits(parse(file, step)?),
                 "ByteLevel" => Cut::Bytes(parse(file, step)?),
                 _ => return Ok(false),
@@ -110,6 +117,27 @@ fn each(
         let what = format!("{list} of the type {kind:?}, which byte-level tokenizers do not use");
         Err(Error::unsupported(file, what))
     }
+}
+
+/// Refuses an expression that repeats something too often.
+fn check_expression(file: &str, expression: &Value) -> Result<()> {
+    let text = expression.as_str().unwrap_or_default();
+    let braces = text.match_indices('{').filter(|&(at, _)| {
+        let before = &text[..at];
+        // Characters by their numbers.
+        !before.ends_with(r"\x") && !before.ends_with(r"\u") && !before.ends_with(r"\U")
+    });
+    let counts = braces.flat_map(|(at, _)| {
+        let inside = text[at + 1..].split('}').next().unwrap_or_default();
+        inside.split(|c: char| !c.is_ascii_digit())
+    });
+    let count = |digits: &str| digits.parse::<u64>().unwrap_or(u64::MAX).max(1);
+    let counts = counts.filter(|digits| !digits.is_empty()).map(count);
+    if counts.fold(1, u64::saturating_mul) > MOST_REPETITIONS {
+        let what = format!("pre_tokenizer: {text:?} repeats something too often");
+        return Err(Error::damaged(file, what));
+    }
+    Ok(())
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(file: &str, step: &Value) -> Result<T> {

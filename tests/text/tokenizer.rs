@@ -279,9 +279,21 @@ fn broken_parts_are_damaged() {
         assert_eq!(error.exit_code(), 4, "{name}");
     }
     let pattern = "/pre_tokenizer/pretokenizers/0/pattern/Regex";
-    let mut json = demo_json();
-    *json.pointer_mut(pattern).unwrap() = json!("(");
-    assert!(matches!(read(&json), Err(Error::Damaged { .. })));
+    for (expression, is_fine) in [
+        ("(", false),
+        // The crate of expressions would add up and multiply such counts until they overflow.
+        (r"\p[N}{18446744073709551615,3}", false),
+        ("((((a{9999}){9999}){9999}){9999}){9999}", false),
+        ("a{99999999999999999999}", false),
+        (r"\p{N}{1,3}|[\x{0800}-\x{4E00}]{2,}", true),
+    ] {
+        let mut json = demo_json();
+        *json.pointer_mut(pattern).unwrap() = json!(expression);
+        let read = read(&json);
+        assert_eq!(read.is_ok(), is_fine, "{expression}");
+        let is_damaged = matches!(read, Ok(_) | Err(Error::Damaged { .. }));
+        assert!(is_damaged, "{expression}");
+    }
 }
 
 #[test]
