@@ -14,8 +14,8 @@ use tokenizers::tokenizer::{NormalizedString, Normalizer, PreTokenizedString, Pr
 use crate::error::{Error, Result};
 
 /// What the counts of an expression may multiply to. The crate of expressions computes with them and trusts
-/// that nothing overflows; published tokenizers have a 3.
-const MOST_REPETITIONS: u64 = 1 << 20;
+/// that nothing overflows, and takes seconds for tens of thousands; published tokenizers have a 3.
+const MOST_REPETITIONS: u64 = 1 << 10;
 
 /// Steps in a sequence of sequences are refused beyond this depth.
 const DEEPEST: usize = 16;
