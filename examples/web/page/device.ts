@@ -67,16 +67,17 @@ async function selfTest(engine: Engine): Promise<void> {
 /** 0 → "0", 0.0000123 → "1.2e-5" */
 const short = (value: number): string => (value === 0 ? "0" : value.toExponential(1));
 
+/** A long name goes on in the next line after an underscore. */
+const breakable = (name: string) => name.split(/(?<=_)/).flatMap((part) => [element("wbr"), part]);
+
 function row({ kernel, format, error, tolerance, passed, fault }: Check): HTMLElement {
-  // A long name goes on in the next line after an underscore.
-  const parts = kernel.split(/(?<=_)/).flatMap((part) => [element("wbr"), part]);
-  const head = element("th", "", ...parts);
+  const head = element("th", "", ...breakable(kernel));
   head.scope = "row";
   const made = element(
     "tr",
     "",
     head,
-    element("td", "", format ?? "–"),
+    element("td", "", ...breakable(format ?? "–")),
     element("td", "", error === null ? "–" : short(error)),
     element("td", "", short(tolerance)),
     element("td", passed ? "passed" : "failed", passed ? "yes" : "no"),

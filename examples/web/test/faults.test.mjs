@@ -143,7 +143,7 @@ describe("damaged files", () => {
     ["no weights", without(files, WEIGHTS), "not_found", /safetensors/],
     ["an unreadable configuration", { ...files, "config.json": text("{") }, "damaged", /config\.json/],
     ["a configuration of other weights", { ...files, "config.json": text(JSON.stringify({ ...JSON.parse(files["config.json"]), hidden_size: 64 })) }, "damaged", /model\.safetensors|config\.json/],
-    ["another architecture", { ...files, "config.json": text('{"architectures":["LlamaForCausalLM"],"model_type":"llama"}') }, "unsupported", /config\.json.*llama/i],
+    ["another architecture", { ...files, "config.json": text(`{"architectures":["GemmaForCausalLM"],"model_type":"gemma"}`) }, "unsupported", /config\.json.*gemma/i],
     ["no configuration", without(files, "config.json"), "not_found", /config\.json/],
     ["an unreadable tokenizer", { ...files, "tokenizer.json": text("[1]") }, "damaged", /tokenizer\.json/],
     ["no tokenizer", without(files, "tokenizer.json"), "not_found", /tokenizer\.json/],
