@@ -2,6 +2,7 @@
 
 use super::loader::Loader;
 use super::{Forward, Model, ModelShape};
+use crate::checkpoint::Scope;
 use crate::error::Result;
 use crate::gpu::{Pass, Tensor, Weight};
 use crate::layers::{
@@ -10,42 +11,65 @@ use crate::layers::{
 use crate::ops::{self, Routes};
 
 /// A model made of decoder layers.
-pub(super) struct Decoder {
-    pub(super) shape: ModelShape,
-    pub(super) ends: Ends,
-    pub(super) layers: Vec<DecoderLayer>,
-}
-
-/// What stands before and behind the layers.
-pub(super) struct Ends {
+struct Decoder {
+    shape: ModelShape,
     embed_tokens: Weight, // [vocabulary, hidden]
+    layers: Vec<DecoderLayer>,
     norm: RmsNorm,
     /// `None` where it is the table of embeddings.
     lm_head: Option<Weight>, // [vocabulary, hidden]
 }
 
-impl Ends {
-    /// Reads them; with `tied` embeddings there is one table.
-    pub(super) async fn load(
-        loader: &Loader<'_>,
-        table: [usize; 2],
-        tied: bool,
-        epsilon: f64,
-    ) -> Result<Self> {
-        let root = loader.checkpoint.root();
-        let model = root.enter("model");
-        let [_, hidden] = table;
-        Ok(Self {
-            embed_tokens: loader.linear(&model, "embed_tokens", table).await?.weight,
-            norm: loader.norm(&model, "norm", hidden, epsilon).await?,
-            lm_head: if tied {
-                None
-            } else {
-                Some(loader.linear(&root, "lm_head", table).await?.weight)
-            },
-        })
-    }
+/// What a configuration says of everything but attention and feed-forward.
+pub(super) struct Outline {
+    pub(super) shape: ModelShape,
+    pub(super) hidden: usize,
+    pub(super) epsilon: f64,
+    /// Whether the table of embeddings makes the scores, too.
+    pub(super) tied: bool,
+}
 
+/// Reads a model, whose attention and feed-forward of each layer `parts` reads from the layer's scope.
+pub(super) async fn load<'a>(
+    loader: &'a Loader<'a>,
+    outline: Outline,
+    parts: impl AsyncFn(&Scope<'a>, usize) -> Result<(Attention, FeedForward)>,
+) -> Result<Box<dyn Model>> {
+    let Outline {
+        shape,
+        hidden,
+        epsilon,
+        tied,
+    } = outline;
+    let root = loader.checkpoint.root();
+    let model = root.enter("model");
+    let mut layers = Vec::new();
+    for layer in 0..shape.layers {
+        let scope = model.enter("layers").enter(layer);
+        let norm = async |name| loader.norm(&scope, name, hidden, epsilon).await;
+        let (attention, feed_forward) = parts(&scope, layer).await?;
+        layers.push(DecoderLayer {
+            input_norm: norm("input_layernorm").await?,
+            attention,
+            post_attention_norm: norm("post_attention_layernorm").await?,
+            feed_forward,
+        });
+    }
+    let table = [shape.vocabulary, hidden];
+    Ok(Box::new(Decoder {
+        shape,
+        embed_tokens: loader.linear(&model, "embed_tokens", table).await?.weight,
+        layers,
+        norm: loader.norm(&model, "norm", hidden, epsilon).await?,
+        lm_head: if tied {
+            None
+        } else {
+            Some(loader.linear(&root, "lm_head", table).await?.weight)
+        },
+    }))
+}
+
+impl Decoder {
     /// The matrix that makes scores.
     fn head(&self) -> &Weight {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
@@ -53,11 +77,11 @@ impl Ends {
 }
 
 /// One layer.
-pub(super) struct DecoderLayer {
-    pub(super) input_norm: RmsNorm,
-    pub(super) attention: Attention,
-    pub(super) post_attention_norm: RmsNorm,
-    pub(super) feed_forward: FeedForward,
+struct DecoderLayer {
+    input_norm: RmsNorm,
+    attention: Attention,
+    post_attention_norm: RmsNorm,
+    feed_forward: FeedForward,
 }
 
 /// How a layer's tokens look at each other.
@@ -123,13 +147,13 @@ impl Model for Decoder {
     fn token_bytes(&self) -> u64 {
         let layer =
             |layer: &DecoderLayer| layer.attention.bytes() + layer.feed_forward.token_bytes();
-        let embedding = self.ends.embed_tokens.bytes() / self.ends.embed_tokens.rows as u64;
-        self.layers.iter().map(layer).sum::<u64>() + embedding + self.ends.head().bytes()
+        let embedding = self.embed_tokens.bytes() / self.embed_tokens.rows as u64;
+        self.layers.iter().map(layer).sum::<u64>() + embedding + self.head().bytes()
     }
 
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward {
         let mut routes = Vec::new();
-        let mut x = ops::embedding(pass, &batch.ids, &self.ends.embed_tokens); // [tokens, hidden]
+        let mut x = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]
         let mut normed = self.layers[0].input_norm.forward(pass, &x);
         // Adding to the residual stream and normalising it is one launch, so each layer ends in the norm
         // that the next one starts with.
@@ -138,7 +162,7 @@ impl Model for Decoder {
             .iter()
             .skip(1)
             .map(|layer| &layer.input_norm)
-            .chain([&self.ends.norm]);
+            .chain([&self.norm]);
         for ((layer, cache), next_norm) in self.layers.iter().zip(caches).zip(next_norms) {
             let attended = layer.attention.forward(pass, &normed, batch, cache); // [tokens, hidden]
             (x, normed) = layer.post_attention_norm.add_forward(pass, &x, &attended);
@@ -150,7 +174,7 @@ impl Model for Decoder {
             normed = ops::gather(pass, &normed, &batch.outputs); // [outputs, hidden]
         }
         Forward {
-            scores: ops::matmul(pass, &normed, self.ends.head()),
+            scores: ops::matmul(pass, &normed, self.head()),
             routes,
         }
     }

@@ -2,7 +2,7 @@
 
 use futures::future::LocalBoxFuture;
 
-use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
+use super::decoder::{self, Attention, FeedForward, Outline};
 use super::deepseek_attention::{latent_stride, load_attention};
 use super::deepseek_config::{Config, Experts};
 use super::loader::{Loader, Rows};
@@ -33,46 +33,27 @@ fn model_shape(config: &Config) -> ModelShape {
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
-        let model = loader.checkpoint.root().enter("model");
-        let mut layers = Vec::new();
-        for layer in 0..config.num_hidden_layers {
-            let scope = model.enter("layers").enter(layer);
-            layers.push(load_layer(loader, &config, &scope, config.is_mixture(layer)).await?);
-        }
-        let table = [config.vocab_size, config.hidden_size];
-        let (tied, epsilon) = (config.tie_word_embeddings, config.rms_norm_eps);
-        Ok(Box::new(Decoder {
+        let outline = Outline {
             shape: model_shape(&config),
-            ends: Ends::load(loader, table, tied, epsilon).await?,
-            layers,
-        }) as Box<dyn Model>)
-    })
-}
-
-async fn load_layer(
-    loader: &Loader<'_>,
-    config: &Config,
-    scope: &Scope<'_>,
-    mixture: bool,
-) -> Result<DecoderLayer> {
-    let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
-    let mlp = scope.enter("mlp");
-    Ok(DecoderLayer {
-        input_norm: loader
-            .norm(scope, "input_layernorm", hidden, epsilon)
-            .await?,
-        attention: Attention::Latent(
-            load_attention(loader, config, &scope.enter("self_attn")).await?,
-        ),
-        post_attention_norm: loader
-            .norm(scope, "post_attention_layernorm", hidden, epsilon)
-            .await?,
-        feed_forward: match &config.experts {
-            Some(experts) if mixture => {
-                FeedForward::Mixture(load_experts(loader, experts, hidden, &mlp).await?)
-            }
-            _ => FeedForward::Dense(loader.mlp(&mlp, hidden, config.intermediate_size).await?),
-        },
+            hidden: config.hidden_size,
+            epsilon: config.rms_norm_eps,
+            tied: config.tie_word_embeddings,
+        };
+        let parts = async |scope: &Scope<'a>, layer| {
+            let attention = load_attention(loader, &config, &scope.enter("self_attn")).await?;
+            let scope = scope.enter("mlp");
+            let hidden = config.hidden_size;
+            let feed_forward = match &config.experts {
+                Some(experts) if config.is_mixture(layer) => {
+                    FeedForward::Mixture(load_experts(loader, experts, hidden, &scope).await?)
+                }
+                _ => {
+                    FeedForward::Dense(loader.mlp(&scope, hidden, config.intermediate_size).await?)
+                }
+            };
+            Ok((Attention::Latent(attention), feed_forward))
+        };
+        decoder::load(loader, outline, parts).await
     })
 }
 

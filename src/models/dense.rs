@@ -3,7 +3,7 @@
 
 use futures::future::LocalBoxFuture;
 
-use super::decoder::{Attention, Decoder, DecoderLayer, Ends, FeedForward};
+use super::decoder::{self, Attention, FeedForward, Outline};
 use super::dense_config::Config;
 use super::loader::Loader;
 use super::{Model, ModelShape};
@@ -21,8 +21,8 @@ fn model_shape(config: &Config) -> ModelShape {
     ModelShape {
         vocabulary: config.vocab_size,
         layers: config.num_hidden_layers,
-        // Keys, then values.
         index_width: 0,
+        // Keys, then values.
         cache_width: 2 * config.num_key_value_heads * config.head_dim,
         context: config.max_position_embeddings,
         rotary: config.rotary.clone(),
@@ -33,39 +33,22 @@ fn model_shape(config: &Config) -> ModelShape {
 pub(super) fn load<'a>(loader: &'a Loader<'a>) -> LocalBoxFuture<'a, Result<Box<dyn Model>>> {
     Box::pin(async move {
         let config = Config::new(loader.checkpoint)?;
-        let model = loader.checkpoint.root().enter("model");
-        let mut layers = Vec::new();
-        for layer in 0..config.num_hidden_layers {
-            let scope = model.enter("layers").enter(layer);
-            layers.push(load_layer(loader, &config, &scope).await?);
-        }
-        let table = [config.vocab_size, config.hidden_size];
-        let (tied, epsilon) = (config.tie_word_embeddings, config.rms_norm_eps);
-        Ok(Box::new(Decoder {
+        let outline = Outline {
             shape: model_shape(&config),
-            ends: Ends::load(loader, table, tied, epsilon).await?,
-            layers,
-        }) as Box<dyn Model>)
-    })
-}
-
-async fn load_layer(
-    loader: &Loader<'_>,
-    config: &Config,
-    scope: &Scope<'_>,
-) -> Result<DecoderLayer> {
-    let (hidden, epsilon) = (config.hidden_size, config.rms_norm_eps);
-    let attention = load_attention(loader, config, &scope.enter("self_attn")).await?;
-    let mlp = scope.enter("mlp");
-    Ok(DecoderLayer {
-        input_norm: loader
-            .norm(scope, "input_layernorm", hidden, epsilon)
-            .await?,
-        attention: Attention::Grouped(attention),
-        post_attention_norm: loader
-            .norm(scope, "post_attention_layernorm", hidden, epsilon)
-            .await?,
-        feed_forward: FeedForward::Dense(loader.mlp(&mlp, hidden, config.intermediate_size).await?),
+            hidden: config.hidden_size,
+            epsilon: config.rms_norm_eps,
+            tied: config.tie_word_embeddings,
+        };
+        let parts = async |scope: &Scope<'a>, _| {
+            let attention = load_attention(loader, &config, &scope.enter("self_attn")).await?;
+            let scope = scope.enter("mlp");
+            let mlp = loader.mlp(&scope, config.hidden_size, config.intermediate_size);
+            Ok((
+                Attention::Grouped(attention),
+                FeedForward::Dense(mlp.await?),
+            ))
+        };
+        decoder::load(loader, outline, parts).await
     })
 }
 
