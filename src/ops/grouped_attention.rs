@@ -78,9 +78,6 @@ pub fn grouped_attention(
             tokens,
         ],
     });
-    if splits.count == 1 {
-        return z.reshape(&[tokens, heads, head_dim]);
-    }
     merge_splits(pass, &z, &stats, keys.positions, splits.keys)
 }
 

@@ -102,9 +102,6 @@ pub fn latent_attention(
         outputs: &[&z, &stats],
         workgroups: [heads.div_ceil(4), splits.count, tokens],
     });
-    if splits.count == 1 {
-        return z.reshape(&[tokens, heads, latent]);
-    }
     merge_splits(pass, &z, &stats, keys.positions, splits.keys)
 }
 

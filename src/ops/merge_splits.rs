@@ -12,7 +12,7 @@ struct Params {
     split_keys: u32,
 }
 
-/// The parts of the context that `latent_attention` worked on, put together.
+/// The parts of the context that attention worked on, put together; a single one is the whole already.
 ///
 /// `z: [tokens, splits, heads, latent]`, `stats: [tokens, splits, heads, 2]`,
 /// `positions: [tokens]` of u32 → `[tokens, heads, latent]`
@@ -27,6 +27,9 @@ pub fn merge_splits(
     let [tokens, splits, heads, latent] = z.dims();
     assert_eq!(stats.dims(), [tokens, splits, heads, 2]);
     assert_eq!(positions.dims(), [tokens]);
+    if splits == 1 {
+        return z.reshape(&[tokens, heads, latent]);
+    }
 
     let y = pass.tensor(&[tokens, heads, latent]);
     pass.dispatch(Dispatch {
