@@ -9,7 +9,7 @@ use super::numbers::{Decode, first_non_finite, first_non_finite_block, to_f32};
 use super::scales::Scales;
 use super::source::{Source, path, read_exactly};
 use crate::error::{Error, Result};
-use crate::formats::Format;
+use crate::formats::{Format, padded_rows};
 
 /// How the numbers of a tensor are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,14 +193,7 @@ impl<'c> StoredTensor<'c> {
         }
         let row_bits = self.encoding.row_bits(columns as u64).unwrap_or(0);
         let row = row_bits as usize / 8;
-        let padded = row / columns * columns.next_multiple_of(block);
-        let rows = bytes.chunks_exact(row);
-        rows.flat_map(|row| {
-            row.iter()
-                .copied()
-                .chain(std::iter::repeat_n(0, padded - row.len()))
-        })
-        .collect()
+        padded_rows(&bytes, row, row / columns * columns.next_multiple_of(block))
     }
 
     /// The bytes of `rows` as they are stored: `[rows.len(), columns]`.

@@ -129,6 +129,17 @@ impl Format {
     }
 }
 
+/// Rows of `width` values with zeros, which are zeros in every format, up to `wide` values.
+#[must_use]
+pub fn padded_rows<T: Copy + Default>(rows: &[T], width: usize, wide: usize) -> Vec<T> {
+    let mut padded = Vec::with_capacity(rows.len() / width * wide);
+    for row in rows.chunks_exact(width) {
+        padded.extend_from_slice(row);
+        padded.resize(padded.len() + wide - width, T::default());
+    }
+    padded
+}
+
 impl PartialEq for Format {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::memory::{Buffer, Purpose};
 use super::{Gpu, layout};
 use crate::error::{Error, Result};
-use crate::formats::Format;
+use crate::formats::{Format, padded_rows};
 
 /// Bytes of uploads after which their host copies are waited for and freed.
 const FLUSH_EVERY: usize = 16 << 20;
@@ -167,11 +167,7 @@ impl<'g> WeightWriter<'g> {
         let planes = if columns == whole {
             (format.pack)(values)
         } else {
-            let mut wide = vec![0.0; values.len() / columns * whole];
-            for (wide, row) in wide.chunks_mut(whole).zip(values.chunks(columns)) {
-                wide[..columns].copy_from_slice(row);
-            }
-            (format.pack)(&wide)
+            (format.pack)(&padded_rows(values, columns, whole))
         };
         self.write_planes(&planes).await
     }
@@ -184,14 +180,8 @@ impl<'g> WeightWriter<'g> {
             let planes: Vec<_> = planes.iter().map(Vec::as_slice).collect();
             return self.write_padded(&planes).await;
         }
-        // Zeros are zeros in every format.
         let pad = |(plane, bytes): (&Vec<u8>, &usize)| {
-            let mut wide = vec![0; plane.len() / blocks * (padded / format.block)];
-            let rows = wide.chunks_mut(padded / format.block * bytes);
-            for (wide, row) in rows.zip(plane.chunks(blocks * bytes)) {
-                wide[..row.len()].copy_from_slice(row);
-            }
-            wide
+            padded_rows(plane, blocks * bytes, padded / format.block * bytes)
         };
         let planes: Vec<_> = planes.iter().zip(format.planes).map(pad).collect();
         self.write_padded(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>())
