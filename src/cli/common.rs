@@ -9,7 +9,7 @@ use tiefsee::checkpoint::Checkpoint;
 use tiefsee::engine::{Sampler, Sampling};
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, cache};
-use tiefsee::llm::open_source;
+use tiefsee::llm::{open_checkpoint, open_source};
 use tiefsee::text::StopStrings;
 use tiefsee::{Error, GenerateOptions, Llm, LoadOptions, Result};
 
@@ -105,11 +105,7 @@ impl ReadArguments {
     /// # Errors
     /// Those of reading headers.
     pub(crate) async fn open(&self, model: &str) -> Result<Checkpoint> {
-        let mut checkpoint = Checkpoint::open(open_source(model)?).await?;
-        if self.ignore_attn_factor {
-            checkpoint.ignore_attn_factor();
-        }
-        Ok(checkpoint)
+        open_checkpoint(&open_source(model)?, self.ignore_attn_factor).await
     }
 
     /// The format of that name.

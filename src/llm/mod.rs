@@ -27,7 +27,7 @@ pub use answer::{Completion, Timings, Update, Usage};
 pub use perplexity::{Divergence, Evaluation, Mean, Perplexity, Reference, Windows};
 pub use plan::{Plan, weight_bytes};
 pub use scores::{ScoreOptions, Scorer, Scores, score};
-pub use source::open_source;
+pub use source::{open_checkpoint, open_source};
 
 /// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
 const DEFAULT_CONTEXT: usize = 8192;
@@ -110,7 +110,7 @@ impl Llm {
         options: LoadOptions,
         progress: &dyn Fn(Progress),
     ) -> Result<Self> {
-        let checkpoint = open(&source, &options).await?;
+        let checkpoint = open_checkpoint(&source, options.ignore_attn_factor).await?;
         // What is small comes first: its faults should not cost the time of loading weights.
         let vocabulary = (architecture(&checkpoint)?.shape)(&checkpoint)?.vocabulary;
         let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
@@ -246,18 +246,11 @@ impl Llm {
 
     /// Opens the device again and loads the weights anew, after it was lost.
     async fn reload(&mut self) -> Result<()> {
-        let checkpoint = open(&self.source, &self.options).await?;
+        let ignore = self.options.ignore_attn_factor;
+        let checkpoint = open_checkpoint(&self.source, ignore).await?;
         (self.engine, self.disabled) = load_engine(&checkpoint, &self.options, &|_| ()).await?;
         Ok(())
     }
-}
-
-async fn open(source: &Rc<dyn Source>, options: &LoadOptions) -> Result<Checkpoint> {
-    let mut checkpoint = Checkpoint::open(Rc::clone(source)).await?;
-    if options.ignore_attn_factor {
-        checkpoint.ignore_attn_factor();
-    }
-    Ok(checkpoint)
 }
 
 /// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template.

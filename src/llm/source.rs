@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::checkpoint::gguf::is_model_file;
-use crate::checkpoint::{Embedded, Folder, Source};
+use crate::checkpoint::{Checkpoint, Embedded, Folder, Source};
 use crate::error::Result;
 
 macro_rules! demo_file {
@@ -46,4 +46,19 @@ pub fn open_source(model: &str) -> Result<Rc<dyn Source>> {
     } else {
         Folder::open(path)?
     }))
+}
+
+/// The headers of what lies at `source`, YaRN's `attn_factor` left aside if asked for.
+///
+/// # Errors
+/// As [`Checkpoint::open`].
+pub async fn open_checkpoint(
+    source: &Rc<dyn Source>,
+    ignore_attn_factor: bool,
+) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::open(Rc::clone(source)).await?;
+    if ignore_attn_factor {
+        checkpoint.ignore_attn_factor();
+    }
+    Ok(checkpoint)
 }
