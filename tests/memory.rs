@@ -86,23 +86,6 @@ fn write_checkpoint(folder: &Path) {
     }
 }
 
-/// A line of `/proc/self/status`, in bytes.
-fn status(field: &str) -> u64 {
-    let status =
-        fs::read_to_string("/proc/self/status").expect("the kernel's account of this process");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(field))
-        .expect("the field");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .expect("a number")
-        .parse()
-        .expect("a number");
-    1024 * kib
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn loading_holds_one_tensor_at_most() {
@@ -113,7 +96,7 @@ fn loading_holds_one_tensor_at_most() {
     let device_is_host = gpu.tiers.software;
     // Resets the peak to what is in use now.
     fs::write("/proc/self/clear_refs", "5").expect("to reset the peak");
-    let before = status("VmRSS");
+    let before = common::process_bytes("VmRSS");
 
     let total = std::cell::Cell::new(Progress {
         loaded: 0,
@@ -129,7 +112,7 @@ fn loading_holds_one_tensor_at_most() {
         Ok::<_, tiefsee::Error>(model)
     })
     .expect("a model");
-    let peak = status("VmHWM");
+    let peak = common::process_bytes("VmHWM");
     fs::remove_dir_all(&folder).expect("to clean up");
 
     let Progress { loaded, total } = total.get();

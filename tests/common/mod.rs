@@ -175,3 +175,12 @@ pub fn assert_near(actual: &[f32], expected: &[f32], tolerance: f32, what: &str)
         );
     }
 }
+
+/// A line of the system's account of this process, in bytes: `VmRSS` for what it has in memory, `VmHWM` for
+/// the most it had.
+pub fn process_bytes(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("an account");
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    1024 * kib.expect("a number of KiB")
+}

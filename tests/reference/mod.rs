@@ -12,6 +12,7 @@
 pub mod config;
 pub mod golden;
 pub mod model;
+mod rows;
 pub mod tensors;
 
 pub use tiefsee::reference::*;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::config::Config;
+use super::rows::{causal, join, split};
 use super::tensors::read_checkpoint;
 use super::{HeadShape, LatentShape, Mlp, Route};
 use super::{add, embedding, latent_attention, matmul, matmul_heads, mlp, moe, naive_attention};
@@ -326,25 +327,6 @@ impl Forward<'_> {
             "lm_head",
         ))
     }
-}
-
-/// Each token sees itself and those before it.
-fn causal(tokens: usize) -> Vec<Vec<usize>> {
-    (0..tokens).map(|token| (0..=token).collect()).collect()
-}
-
-/// Rows of `left + right` values as two lists of rows.
-fn split(rows: &[f64], left: usize, right: usize) -> (Vec<f64>, Vec<f64>) {
-    let rows = rows.chunks(left + right).map(|row| row.split_at(left));
-    let (left, right): (Vec<&[f64]>, Vec<&[f64]>) = rows.unzip();
-    (left.concat(), right.concat())
-}
-
-/// Two lists of rows as one of rows of `left_width + right_width` values.
-fn join(left: &[f64], left_width: usize, right: &[f64], right_width: usize) -> Vec<f64> {
-    let rows = left.chunks(left_width).zip(right.chunks(right_width));
-    rows.flat_map(|(left, right)| [left, right].concat())
-        .collect()
 }
 
 /// Each of `heads` matrices of `columns` columns, transposed.

@@ -9,6 +9,8 @@ mod file;
 #[path = "../common/gguf.rs"]
 mod gguf_file;
 mod reference;
+#[path = "../reference/rows.rs"]
+mod rows;
 
 use std::fs;
 use std::rc::Rc;
@@ -28,14 +30,6 @@ const TOKENS: [u32; 4] = [100_000, 17, 51_234, 102_399];
 /// Largest difference of a score, relative to the largest score.
 const TOLERANCE: f32 = 1e-3;
 
-/// A line of `/proc/self/status`, in bytes.
-fn status(field: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("the kernel's account");
-    let line = status.lines().find(|line| line.starts_with(field));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    1024 * kib.expect("a number of KiB")
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn two_layers_of_v2_lite_load_and_score() {
@@ -46,7 +40,7 @@ fn two_layers_of_v2_lite_load_and_score() {
     let device_is_host = gpu.tiers.software;
     // Resets the peak to what is in use now.
     fs::write("/proc/self/clear_refs", "5").expect("to reset the peak");
-    let before = status("VmRSS");
+    let before = common::process_bytes("VmRSS");
 
     let (checkpoint, model) = pollster::block_on(async {
         let source = Rc::new(Folder::of_file(&path)?);
@@ -57,7 +51,7 @@ fn two_layers_of_v2_lite_load_and_score() {
         Ok::<_, tiefsee::Error>((checkpoint, model))
     })
     .expect("a model");
-    let peak = status("VmHWM");
+    let peak = common::process_bytes("VmHWM");
 
     let device = gpu.memory().total();
     println!(

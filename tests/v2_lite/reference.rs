@@ -8,6 +8,7 @@ use tiefsee::reference::{
 };
 
 use super::file::{EXPERTS, EXPERTS_PER_TOKEN, HEADS, HIDDEN, LATENT, LAYERS, NOPE, ROPE, VALUE};
+use super::rows::{causal, join, split};
 
 /// Rows of a matrix that are decoded at a time.
 const SLAB: usize = 2048;
@@ -108,7 +109,7 @@ impl Weights<'_> {
             key: NOPE + ROPE,
             value: VALUE,
         };
-        let visible: Vec<Vec<usize>> = (0..tokens).map(|token| (0..=token).collect()).collect();
+        let visible = causal(tokens);
         let scale = ((NOPE + ROPE) as f64).powf(-0.5) * yarn_magnitude(40.0, 0.707).powi(2);
         let keys = join(&keys, NOPE, &turned, ROPE);
         let attended = naive_attention(&query, &keys, &values, &visible, shape, scale);
@@ -160,18 +161,4 @@ impl Weights<'_> {
 
 fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
-}
-
-/// Rows of `left + right` values as two lists of rows.
-fn split(rows: &[f64], left: usize, right: usize) -> (Vec<f64>, Vec<f64>) {
-    let rows = rows.chunks(left + right).map(|row| row.split_at(left));
-    let (left, right): (Vec<&[f64]>, Vec<&[f64]>) = rows.unzip();
-    (left.concat(), right.concat())
-}
-
-/// Two lists of rows as one of rows of `left_width + right_width` values.
-fn join(left: &[f64], left_width: usize, right: &[f64], right_width: usize) -> Vec<f64> {
-    let rows = left.chunks(left_width).zip(right.chunks(right_width));
-    rows.flat_map(|(left, right)| [left, right].concat())
-        .collect()
 }
