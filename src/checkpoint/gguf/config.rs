@@ -8,6 +8,28 @@ use super::metadata::{Metadata, MetadataValue};
 use super::names::architectures;
 use crate::error::{Error, Result};
 
+/// Counts of every architecture: what GGUF files and what Hugging Face calls them.
+pub(super) const COUNTS: [(&str, &str); 4] = [
+    ("context_length", "max_position_embeddings"),
+    ("embedding_length", "hidden_size"),
+    ("feed_forward_length", "intermediate_size"),
+    ("attention.head_count", "num_attention_heads"),
+];
+
+/// Those of latent attention.
+const LATENT_COUNTS: [(&str, &str); 3] = [
+    ("attention.q_lora_rank", "q_lora_rank"),
+    ("attention.kv_lora_rank", "kv_lora_rank"),
+    ("attention.head_count", "num_key_value_heads"),
+];
+
+/// Those of experts.
+const EXPERT_COUNTS: [(&str, &str); 3] = [
+    ("expert_shared_count", "n_shared_experts"),
+    ("expert_used_count", "num_experts_per_tok"),
+    ("expert_feed_forward_length", "moe_intermediate_size"),
+];
+
 /// What a configuration needs to know of the tensors.
 #[derive(Default)]
 pub(in crate::checkpoint) struct Facts {
@@ -130,6 +152,14 @@ fn put(config: &mut Map<String, Value>, name: &str, value: Option<impl Into<Valu
     }
 }
 
+/// Adds the counts that a file has.
+fn put_counts(config: &mut Map<String, Value>, keys: &Keys, counts: &[(&str, &str)]) -> Result<()> {
+    for (key, field) in counts {
+        put(config, field, keys.count(key)?);
+    }
+    Ok(())
+}
+
 fn add_common(config: &mut Map<String, Value>, keys: &Keys, facts: &Facts) -> Result<()> {
     // Hugging Face has two architectures for what is one to llama.cpp: V3 scores by sigmoids.
     let model_type = match keys.architecture {
@@ -143,28 +173,13 @@ fn add_common(config: &mut Map<String, Value>, keys: &Keys, facts: &Facts) -> Re
         None => keys.count("vocab_size")?,
     };
     put(config, "vocab_size", vocabulary);
-    put(config, "hidden_size", keys.count("embedding_length")?);
-    put(
-        config,
-        "intermediate_size",
-        keys.count("feed_forward_length")?,
-    );
+    put_counts(config, keys, &COUNTS)?;
     // A file with layers of predictions counts them, too.
     let predictions = keys.count("nextn_predict_layers")?;
     let layers = keys.count("block_count")?;
     let layers = layers.map(|layers| layers.saturating_sub(predictions.unwrap_or(0)));
     put(config, "num_hidden_layers", layers);
     put(config, "num_nextn_predict_layers", predictions);
-    put(
-        config,
-        "num_attention_heads",
-        keys.count("attention.head_count")?,
-    );
-    put(
-        config,
-        "max_position_embeddings",
-        keys.count("context_length")?,
-    );
     put(
         config,
         "rms_norm_eps",
@@ -229,20 +244,10 @@ fn add_latent_attention(config: &mut Map<String, Value>, keys: &Keys) -> Result<
             )
         })?),
     };
-    put(config, "q_lora_rank", keys.count("attention.q_lora_rank")?);
-    put(
-        config,
-        "kv_lora_rank",
-        keys.count("attention.kv_lora_rank")?,
-    );
+    put_counts(config, keys, &LATENT_COUNTS)?;
     put(config, "qk_nope_head_dim", nope);
     put(config, "qk_rope_head_dim", rope);
     put(config, "v_head_dim", length("value_length")?);
-    put(
-        config,
-        "num_key_value_heads",
-        keys.count("attention.head_count")?,
-    );
     Ok(())
 }
 
@@ -275,21 +280,7 @@ fn add_experts(config: &mut Map<String, Value>, keys: &Keys, facts: &Facts) -> R
     let scale = keys.number("expert_weights_scale")?;
     let scale = scale.filter(|&scale| scale != 0.0).unwrap_or(1.0);
     put(config, "n_routed_experts", Some(experts));
-    put(
-        config,
-        "n_shared_experts",
-        keys.count("expert_shared_count")?,
-    );
-    put(
-        config,
-        "num_experts_per_tok",
-        keys.count("expert_used_count")?,
-    );
-    put(
-        config,
-        "moe_intermediate_size",
-        keys.count("expert_feed_forward_length")?,
-    );
+    put_counts(config, keys, &EXPERT_COUNTS)?;
     let dense = keys.count("leading_dense_block_count")?;
     put(config, "first_k_dense_replace", Some(dense.unwrap_or(0)));
     put(config, "moe_layer_freq", Some(1));

@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use super::config::COUNTS;
 use super::metadata::{Metadata, MetadataValue};
 use super::{MOST_DIVISORS, vocabulary};
 use crate::checkpoint::{Checkpoint, Fields, Llama3, Rope, RopeScaling, Yarn};
@@ -85,14 +86,11 @@ impl Keys<'_> {
     }
 
     fn add_all(&mut self) -> Result<()> {
-        for (key, field) in [
+        let own = [
             ("block_count", "num_hidden_layers"),
-            ("context_length", "max_position_embeddings"),
-            ("embedding_length", "hidden_size"),
-            ("feed_forward_length", "intermediate_size"),
-            ("attention.head_count", "num_attention_heads"),
             ("vocab_size", "vocab_size"),
-        ] {
+        ];
+        for (key, field) in own.into_iter().chain(COUNTS) {
             let count = self.fields.usize(field)?;
             self.put_count(key, count)?;
         }
