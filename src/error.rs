@@ -77,6 +77,14 @@ pub enum Error {
         /// Where in the sequence it was noticed.
         position: usize,
     },
+    /// A server cannot listen where it should.
+    #[error("{address}: {source}")]
+    Address {
+        /// Where.
+        address: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The GPU or its driver failed in a way that has no name.
     #[error("internal error: {0}")]
     Internal(String),
@@ -93,6 +101,7 @@ impl Error {
             Self::Damaged { .. } | Self::Unsupported { .. } | Self::Template(_) => 4,
             Self::NoAdapter(_) => 5,
             Self::DoesNotFit(_) => 6,
+            Self::Address { .. } => 9,
         }
     }
 

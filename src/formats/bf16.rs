@@ -8,7 +8,7 @@ use super::block::plain;
 /// Brain floating point: the range of f32 with 8 significant bits.
 pub static BF16: Format = Format {
     name: "bf16",
-    wgsl: include_str!("../../shaders/formats/bf16.wgsl"),
+    wgsl: crate::wgsl!("formats/bf16"),
     block: 8,
     planes: &[16],
     pack,

@@ -9,7 +9,7 @@ use super::block::plain;
 /// Half precision: 11 significant bits, magnitudes up to 65,504.
 pub static F16: Format = Format {
     name: "f16",
-    wgsl: include_str!("../../shaders/formats/f16.wgsl"),
+    wgsl: crate::wgsl!("formats/f16"),
     block: 8,
     planes: &[16],
     pack,

@@ -6,7 +6,7 @@ use super::block::plain;
 /// Single precision: exact for every checkpoint type but F64.
 pub static F32: Format = Format {
     name: "f32",
-    wgsl: include_str!("../../shaders/formats/f32.wgsl"),
+    wgsl: crate::wgsl!("formats/f32"),
     block: 8,
     planes: &[32],
     pack,

@@ -9,7 +9,7 @@ const LARGEST: f32 = 448.0;
 /// 8.25 bits a weight: the blocks of DeepSeek-V3, whose rows repeat their scales.
 pub static F8_E4M3: Format = Format {
     name: "f8_e4m3",
-    wgsl: include_str!("../../shaders/formats/f8_e4m3.wgsl"),
+    wgsl: crate::wgsl!("formats/f8_e4m3"),
     block: 128,
     planes: &[128, size_of::<f32>()],
     pack: pack::<128>,
@@ -21,7 +21,7 @@ pub static F8_E4M3: Format = Format {
 /// 9 bits a weight: smaller blocks.
 pub static F8_E4M3_32: Format = Format {
     name: "f8_e4m3_32",
-    wgsl: include_str!("../../shaders/formats/f8_e4m3_32.wgsl"),
+    wgsl: crate::wgsl!("formats/f8_e4m3_32"),
     block: 32,
     planes: &[32, size_of::<f32>()],
     pack: pack::<32>,

@@ -10,7 +10,7 @@ const BLOCK: usize = 32;
 /// 4.5 bits a weight: denser around 0, as weights are.
 pub static IQ4_NL: Format = Format {
     name: "iq4_nl",
-    wgsl: include_str!("../../shaders/formats/iq4_nl.wgsl"),
+    wgsl: crate::wgsl!("formats/iq4_nl"),
     block: BLOCK,
     planes: &[BLOCK / 2, 2],
     pack,

@@ -11,7 +11,7 @@ use super::{Format, Ggml};
 /// 4.25 bits a weight: values as in `iq4_nl`, but for scales that are packed, too.
 pub static IQ4_XS: Format = Format {
     name: "iq4_xs",
-    wgsl: include_str!("../../shaders/formats/iq4_xs.wgsl"),
+    wgsl: crate::wgsl!("formats/iq4_xs"),
     block: BLOCK,
     planes: &[BLOCK / 2, 8, 4],
     pack,

@@ -7,6 +7,7 @@
 mod block;
 mod k_blocks;
 mod search;
+mod wgsl;
 
 macro_rules! formats {
     ($($file:ident: $($format:ident),+;)*) => {
@@ -39,6 +40,8 @@ formats! {
 }
 
 pub use f8_e4m3::{from_e4m3, to_e4m3};
+#[doc(hidden)]
+pub use wgsl::{lean, lean_length};
 
 /// How the weights of a matrix lie in GPU memory.
 #[derive(Debug)]

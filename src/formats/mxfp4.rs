@@ -17,7 +17,7 @@ const LEVELS: [i8; 15] = [-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12];
 /// 4.25 bits a weight: within a quarter of each, and of an eighth of a block's largest magnitude.
 pub static MXFP4: Format = Format {
     name: "mxfp4",
-    wgsl: include_str!("../../shaders/formats/mxfp4.wgsl"),
+    wgsl: crate::wgsl!("formats/mxfp4"),
     block: BLOCK,
     planes: &[BLOCK / 2, 1],
     pack,

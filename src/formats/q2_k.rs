@@ -9,7 +9,7 @@ use super::{Format, Ggml};
 /// 2.6 bits a weight: four values for every 16 weights.
 pub static Q2_K: Format = Format {
     name: "q2_k",
-    wgsl: include_str!("../../shaders/formats/q2_k.wgsl"),
+    wgsl: crate::wgsl!("formats/q2_k"),
     block: BLOCK,
     planes: &[BLOCK / 4, 16, 4],
     pack,

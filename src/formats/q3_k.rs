@@ -11,7 +11,7 @@ use super::{Format, Ggml};
 /// 3.4 bits a weight: a part is within an eighth of its largest magnitude.
 pub static Q3_K: Format = Format {
     name: "q3_k",
-    wgsl: include_str!("../../shaders/formats/q3_k.wgsl"),
+    wgsl: crate::wgsl!("formats/q3_k"),
     block: BLOCK,
     planes: &[BLOCK / 4, BLOCK / 8, 16, 4],
     pack,

@@ -20,7 +20,7 @@ const LEAST_SCALE: f32 = 1.0 / 1_048_576.0;
 /// sign, so that it is kept well and the sixteenth number is of use.
 pub static Q4_0: Format = Format {
     name: "q4_0",
-    wgsl: include_str!("../../shaders/formats/q4_0.wgsl"),
+    wgsl: crate::wgsl!("formats/q4_0"),
     block: BLOCK,
     planes: &[BLOCK / 2, size_of::<f16>()],
     pack,

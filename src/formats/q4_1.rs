@@ -11,7 +11,7 @@ const BLOCK: usize = 32;
 /// 5 bits a weight: a block is within a thirtieth of its range.
 pub static Q4_1: Format = Format {
     name: "q4_1",
-    wgsl: include_str!("../../shaders/formats/q4_1.wgsl"),
+    wgsl: crate::wgsl!("formats/q4_1"),
     block: BLOCK,
     planes: &[BLOCK / 2, 4],
     pack,

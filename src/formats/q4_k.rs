@@ -9,7 +9,7 @@ use super::{Format, Ggml};
 /// 4.5 bits a weight: as `q4_1`, but for scales that are packed, too.
 pub static Q4_K: Format = Format {
     name: "q4_k",
-    wgsl: include_str!("../../shaders/formats/q4_k.wgsl"),
+    wgsl: crate::wgsl!("formats/q4_k"),
     block: BLOCK,
     planes: &[BLOCK / 2, 16, 4],
     pack,

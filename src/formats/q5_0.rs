@@ -12,7 +12,7 @@ const BLOCK: usize = 32;
 /// 5.5 bits a weight: a block is within a 32nd of its largest magnitude.
 pub static Q5_0: Format = Format {
     name: "q5_0",
-    wgsl: include_str!("../../shaders/formats/q5_0.wgsl"),
+    wgsl: crate::wgsl!("formats/q5_0"),
     block: BLOCK,
     planes: &[BLOCK / 2, BLOCK / 8, 2],
     pack,

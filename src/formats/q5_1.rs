@@ -12,7 +12,7 @@ const BLOCK: usize = 32;
 /// 6 bits a weight: a block is within a 62nd of its range.
 pub static Q5_1: Format = Format {
     name: "q5_1",
-    wgsl: include_str!("../../shaders/formats/q5_1.wgsl"),
+    wgsl: crate::wgsl!("formats/q5_1"),
     block: BLOCK,
     planes: &[BLOCK / 2, BLOCK / 8, 4],
     pack,

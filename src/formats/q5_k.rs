@@ -9,7 +9,7 @@ use super::{Format, Ggml};
 /// 5.5 bits a weight: as `q5_1`, but for scales that are packed, too.
 pub static Q5_K: Format = Format {
     name: "q5_k",
-    wgsl: include_str!("../../shaders/formats/q5_k.wgsl"),
+    wgsl: crate::wgsl!("formats/q5_k"),
     block: BLOCK,
     planes: &[BLOCK / 2, BLOCK / 8, 16, 4],
     pack,

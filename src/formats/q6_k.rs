@@ -11,7 +11,7 @@ use super::{Format, Ggml};
 /// 6.6 bits a weight: a part is within a 64th of its largest magnitude.
 pub static Q6_K: Format = Format {
     name: "q6_k",
-    wgsl: include_str!("../../shaders/formats/q6_k.wgsl"),
+    wgsl: crate::wgsl!("formats/q6_k"),
     block: BLOCK,
     planes: &[BLOCK / 2, BLOCK / 4, 16, 4],
     pack,

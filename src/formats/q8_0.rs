@@ -16,7 +16,7 @@ const LEAST_SCALE: f32 = 1.0 / 131_072.0;
 /// 8.5 bits a weight: a block is within half a 127th of its largest magnitude.
 pub static Q8_0: Format = Format {
     name: "q8_0",
-    wgsl: include_str!("../../shaders/formats/q8_0.wgsl"),
+    wgsl: crate::wgsl!("formats/q8_0"),
     block: BLOCK,
     planes: &[BLOCK, size_of::<f16>()],
     pack,

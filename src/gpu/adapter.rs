@@ -1,9 +1,16 @@
 //! Which adapters there are, which can run tiefsee, and which one to take.
 
+use std::rc::Rc;
+
+use super::{MatrixUnit, Store};
 use crate::error::{Error, Result};
 
 /// What a user asks of the device.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a feature of its own"
+)]
 pub struct DeviceOptions {
     /// The adapter's number, a part of its name, or `cpu`; the best one if `None`.
     pub device: Option<String>,
@@ -11,8 +18,12 @@ pub struct DeviceOptions {
     pub no_subgroups: bool,
     /// Leave 16-bit floats unused.
     pub no_f16: bool,
+    /// Leave matrix units unused.
+    pub no_matrix: bool,
     /// Leave 64-bit integers unused.
     pub no_int64: bool,
+    /// Where to keep what was learnt of the adapter and compiled for it; nothing is kept if `None`.
+    pub store: Option<Rc<dyn Store>>,
 }
 
 impl DeviceOptions {
@@ -20,9 +31,13 @@ impl DeviceOptions {
     pub(super) fn tiers(&self, report: &AdapterReport) -> Tiers {
         let mut tiers = report.tiers;
         if self.no_subgroups {
-            tiers.subgroup_size = 0;
+            (tiers.subgroup_size, tiers.widest_subgroup) = (0, 0);
         }
         tiers.f16 &= !self.no_f16;
+        // Kernels know their part of the work by the number of their subgroup, and have four subgroups.
+        let subgroups = (1..=64).contains(&tiers.widest_subgroup);
+        let usable = |unit: &MatrixUnit| subgroups && (tiers.f16 || !unit.is_f16());
+        tiers.matrix = tiers.matrix.filter(usable).filter(|_| !self.no_matrix);
         tiers.int64 &= !self.no_int64;
         tiers
     }
@@ -64,14 +79,31 @@ impl AdapterReport {
 /// The optional features in use; the baseline needs none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tiers {
-    /// Lanes of a subgroup, where all subgroups are equally wide; 0 without subgroups.
+    /// Lanes of the narrowest subgroup; 0 without subgroups.
     pub subgroup_size: u32,
+    /// Lanes of the widest subgroup; 0 without subgroups.
+    pub widest_subgroup: u32,
     /// Shaders may use 16-bit floats.
     pub f16: bool,
+    /// Shaders may use these matrix units.
+    pub matrix: Option<MatrixUnit>,
     /// Shaders may use 64-bit integers, and loads of them are worth it: on software adapters only.
     pub int64: bool,
     /// The adapter is a processor: barriers are dear, so reductions stay in a thread.
     pub software: bool,
+}
+
+impl Tiers {
+    /// Whether lanes exchange registers, eight at a time, for less than a load costs. Known to be false in browsers,
+    /// so that kernels for it need not be downloaded.
+    pub fn exchanges_eight(self) -> bool {
+        !super::BROWSER && self.software && self.subgroup_size == 8
+    }
+
+    /// The matrix units that shaders may use. Known to be none in browsers, too.
+    pub fn units(self) -> Option<MatrixUnit> {
+        self.matrix.filter(|_| !super::BROWSER)
+    }
 }
 
 /// Smallest limits that every kernel works with: WebGPU's defaults.
@@ -109,17 +141,26 @@ fn refusal(limits: &wgpu::Limits) -> Option<String> {
 
 fn tiers(adapter: &wgpu::Adapter) -> Tiers {
     let (features, info) = (adapter.features(), adapter.get_info());
-    let width = info.subgroup_min_size;
-    // Kernels lay lanes out by the width, so a device that may choose among several does not qualify.
-    let uniform = width == info.subgroup_max_size && width.is_power_of_two() && width <= 64;
+    let (narrowest, widest) = (info.subgroup_min_size, info.subgroup_max_size);
+    // Kernels lay lanes out by the narrowest width, and whatever is a power of two is a multiple of it.
+    let fitting = narrowest.is_power_of_two() && widest.is_power_of_two();
+    let subgroups = features.contains(wgpu::Features::SUBGROUP)
+        && fitting
+        && narrowest <= widest
+        && narrowest <= 64;
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    Tiers {
-        subgroup_size: if features.contains(wgpu::Features::SUBGROUP) && uniform {
-            width
+    // Mesa 26's software driver offers units in subgroups that are not of 8, too, and then crashes.
+    let matrix = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
+        && if software {
+            narrowest == 8
         } else {
-            0
-        },
+            narrowest >= 8
+        };
+    Tiers {
+        subgroup_size: if subgroups { narrowest } else { 0 },
+        widest_subgroup: if subgroups { widest } else { 0 },
         f16: features.contains(wgpu::Features::SHADER_F16),
+        matrix: MatrixUnit::of(adapter).next().filter(|_| matrix),
         int64: software && features.contains(wgpu::Features::SHADER_INT64),
         software,
     }

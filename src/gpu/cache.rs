@@ -11,7 +11,7 @@ macro_rules! types {
         $($(#[$about])*
         pub static $name: CacheType = CacheType {
             name: $file,
-            wgsl: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/cache/", $file, ".wgsl")),
+            wgsl: $crate::wgsl!("cache/", $file),
             columns: $columns,
             words: $words,
         };)*

@@ -1,9 +1,7 @@
-//! Kernels: WGSL files, linked by concatenation and compiled once.
+//! Kernels: WGSL files, linked by concatenation.
 
-use std::rc::Rc;
-
-use super::layout::{self, Access};
-use super::{CacheType, Gpu, Tiers};
+use super::store::hash;
+use super::{CacheType, MatrixUnit, Tiers};
 use crate::formats::Format;
 
 /// Names the kernel in `shaders/<name>.wgsl`.
@@ -12,25 +10,20 @@ macro_rules! kernel {
     ($name:literal) => {
         $crate::gpu::Kernel {
             name: $name,
-            wgsl: include_str!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/shaders/",
-                $name,
-                ".wgsl"
-            )),
+            wgsl: $crate::wgsl!($name),
             cache: None,
         }
     };
 }
 
+/// What browsers never need, and so do not download.
+const fn native(text: &'static str) -> &'static str {
+    if super::BROWSER { "" } else { text }
+}
+
 macro_rules! library {
     ($name:literal) => {
-        include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/shaders/lib/",
-            $name,
-            ".wgsl"
-        ))
+        $crate::wgsl!("lib/", $name)
     };
 }
 
@@ -46,23 +39,7 @@ pub struct Kernel {
 }
 
 /// An `override` of a kernel and its value.
-pub(super) type Constant = (&'static str, u32);
-
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct PipelineKey {
-    kernel: &'static str,
-    cache: Option<&'static str>,
-    format: Option<&'static str>,
-    constants: Vec<Constant>,
-}
-
-/// A compiled kernel.
-pub(super) struct Pipeline {
-    pub pipeline: wgpu::ComputePipeline,
-    pub tensors: wgpu::BindGroupLayout,
-    /// Bindings of group 0, in order.
-    pub bindings: Vec<(u32, Access)>,
-}
+pub type Constant = (&'static str, u32);
 
 impl Kernel {
     /// The kernel for a cache of a type.
@@ -81,100 +58,107 @@ impl Kernel {
     pub fn link(&self, format: Option<&Format>, tiers: Tiers) -> String {
         let format = format.map_or("", |format| format.wgsl);
         let cache = self.cache.map_or("", |cache| cache.wgsl);
-        let own = [cache, format, self.wgsl].concat();
-        let library = LIBRARY
-            .iter()
-            .filter(|file| file.is_called_in(&own))
-            .map(|file| file.text(tiers));
-        let directives = directives(tiers);
-        let parts: Vec<_> = std::iter::once(directives.as_str())
-            .chain(library)
-            .chain([&*own])
-            .collect();
-        parts.join("\n")
+        let units = tiers.units().filter(|_| self.uses_units());
+        let matrix = units.map_or("", MatrixUnit::wgsl);
+        let own = [cache, matrix, format, self.wgsl].concat();
+        let library = library(&own, tiers);
+        let directives = directives(Tiers {
+            matrix: units,
+            ..tiers
+        });
+        [&[directives.as_str()], &library[..], &[&own]]
+            .concat()
+            .join("\n")
+    }
+
+    /// Whether the kernel is one for matrix units.
+    pub fn uses_units(&self) -> bool {
+        self.wgsl.contains("Unit")
     }
 }
 
 /// Files of `shaders/lib` that declare the same names, of which the device takes one.
 struct Library {
-    /// What a kernel or format mentions if it needs the file.
+    /// What a kernel, format or file of the library mentions if it needs the file.
     name: &'static str,
     baseline: &'static str,
     subgroups: Option<&'static str>,
     f16: Option<&'static str>,
     int64: Option<&'static str>,
+    software: Option<&'static str>,
+    /// For software adapters with subgroups of eight lanes, which exchange registers for next to nothing.
+    eight: Option<&'static str>,
 }
 
-const LIBRARY: [Library; 10] = [
+impl Library {
+    const fn new(name: &'static str, baseline: &'static str) -> Self {
+        Self {
+            name,
+            baseline,
+            subgroups: None,
+            f16: None,
+            int64: None,
+            software: None,
+            eight: None,
+        }
+    }
+}
+
+const LIBRARY: &[Library] = &[
+    Library::new("matrix_run(", native(library!("matrix"))),
+    Library::new("operand_scales(", native(library!("operand"))),
     Library {
-        name: "slots_of(",
-        baseline: library!("slots"),
-        subgroups: None,
-        f16: None,
-        int64: None,
+        software: Some(library!("block_registers")),
+        ..Library::new("block_run(", library!("block"))
     },
     Library {
-        name: "weight8(",
-        baseline: library!("weight"),
-        subgroups: None,
-        f16: None,
-        int64: None,
+        subgroups: Some(library!("eight_subgroup")),
+        ..Library::new("eight_rows(", library!("eight"))
     },
+    Library::new("slots_of(", library!("slots")),
+    Library::new("weight8(", library!("weight")),
     Library {
-        name: "Half",
-        baseline: library!("half"),
-        subgroups: None,
         f16: Some(library!("half_f16")),
-        int64: None,
+        ..Library::new("Half", library!("half"))
     },
+    Library::new("f8_values(", library!("f8")),
+    Library::new("bits_", library!("bits")),
+    Library::new("iq4_levels(", library!("iq4")),
+    Library::new("quad_", native(library!("quads"))),
+    Library::new("heads_dot(", library!("heads")),
+    Library::new("heads_product(", library!("heads_product")),
     Library {
-        name: "f8_values(",
-        baseline: library!("f8"),
-        subgroups: None,
-        f16: None,
-        int64: None,
+        eight: Some(native(library!("key_scores_eight"))),
+        ..Library::new("key_scores(", library!("key_scores"))
     },
+    Library::new("attend(", library!("attend")),
+    Library::new("attend_tile(", library!("attend_tile")),
+    Library::new("attend_share(", library!("attend_rows")),
     Library {
-        name: "bits_",
-        baseline: library!("bits"),
-        subgroups: None,
-        f16: None,
-        int64: None,
+        eight: Some(native(library!("attend_lanes_eight"))),
+        ..Library::new("attend_values(", library!("attend_lanes"))
     },
+    Library::new("splits_of(", library!("splits")),
+    Library::new("part_leave(", library!("parts")),
+    Library::new("store_row_block(", library!("store_row")),
+    Library::new("store_latent_row(", library!("store_latent_row")),
     Library {
-        name: "iq4_levels(",
-        baseline: library!("iq4"),
-        subgroups: None,
-        f16: None,
-        int64: None,
+        eight: Some(native(library!("workgroup_sum_eight"))),
+        ..Library::new("workgroup_sum(", library!("workgroup_sum"))
     },
+    Library::new("dots_partial(", library!("dots")),
+    Library::new("input_scale(", library!("inputs")),
+    Library::new("gated(", library!("gated")),
+    Library::new("radix_select(", library!("radix")),
+    Library::new("best_of(", library!("best")),
+    Library::new("random_words(", library!("random")),
     Library {
-        name: "block_product(",
-        baseline: library!("block"),
-        subgroups: None,
-        f16: None,
-        int64: None,
-    },
-    Library {
-        name: "heads_dot(",
-        baseline: library!("heads"),
-        subgroups: None,
-        f16: None,
-        int64: None,
-    },
-    Library {
-        name: "lanes_sum(",
-        baseline: library!("lanes"),
         subgroups: Some(library!("lanes_subgroup")),
-        f16: None,
-        int64: None,
+        ..Library::new("lanes_sum", library!("lanes"))
     },
     Library {
-        name: "Wide",
-        baseline: library!("wide"),
-        subgroups: None,
-        f16: None,
         int64: Some(library!("wide_int64")),
+        ..Library::new("Wide", library!("wide"))
     },
 ];
 
@@ -187,14 +171,40 @@ impl Library {
         let subgroups = self.subgroups.filter(|_| tiers.subgroup_size > 0);
         let f16 = self.f16.filter(|_| tiers.f16);
         let int64 = self.int64.filter(|_| tiers.int64);
-        subgroups.or(f16).or(int64).unwrap_or(self.baseline)
+        let software = self.software.filter(|_| tiers.software);
+        let eight = self.eight.filter(|_| tiers.exchanges_eight());
+        let own = eight.or(software).or(subgroups).or(f16).or(int64);
+        own.unwrap_or(self.baseline)
+    }
+}
+
+/// The files that a text calls functions of, and those that they call in turn.
+fn library(own: &str, tiers: Tiers) -> Vec<&'static str> {
+    let mut linked = Vec::new();
+    let mut left: Vec<_> = LIBRARY.iter().collect();
+    loop {
+        let is_called = |file: &Library| {
+            let mut texts = std::iter::once(own).chain(linked.iter().copied());
+            texts.any(|text| file.is_called_in(text))
+        };
+        let (called, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|file| is_called(file));
+        if called.is_empty() {
+            return linked;
+        }
+        linked.extend(called.iter().map(|file| file.text(tiers)));
+        left = others;
     }
 }
 
 /// `enable` lines and the device's constants; browsers demand a line for subgroups, naga knows none.
 fn directives(tiers: Tiers) -> String {
     let subgroups = tiers.subgroup_size > 0 && super::BROWSER;
-    let enable = [(tiers.f16, "enable f16;"), (subgroups, "enable subgroups;")];
+    let matrix = tiers.matrix.is_some();
+    let enable = [
+        (tiers.f16, "enable f16;"),
+        (subgroups, "enable subgroups;"),
+        (matrix, "enable wgpu_cooperative_matrix;"),
+    ];
     let mut lines: Vec<_> = enable
         .iter()
         .filter(|(on, _)| *on)
@@ -204,85 +214,31 @@ fn directives(tiers: Tiers) -> String {
         "const SUBGROUP_SIZE: u32 = {};",
         tiers.subgroup_size
     ));
+    lines.push(format!(
+        "const WIDEST_SUBGROUP: u32 = {};",
+        tiers.widest_subgroup
+    ));
     lines.join("\n")
-}
-
-impl Gpu {
-    /// The compiled `kernel` for weights in `format`.
-    pub(super) fn pipeline(
-        &self,
-        kernel: Kernel,
-        format: Option<&'static Format>,
-        constants: &[Constant],
-    ) -> Rc<Pipeline> {
-        let key = PipelineKey {
-            kernel: kernel.name,
-            cache: kernel.cache.map(|cache| cache.name),
-            format: format.map(|format| format.name),
-            constants: constants.to_vec(),
-        };
-        if let Some(pipeline) = self.pipelines.borrow().get(&key) {
-            return Rc::clone(pipeline);
-        }
-        let pipeline = Rc::new(self.compile(kernel, format, constants));
-        self.pipelines
-            .borrow_mut()
-            .insert(key, Rc::clone(&pipeline));
-        pipeline
-    }
-
-    fn compile(
-        &self,
-        kernel: Kernel,
-        format: Option<&'static Format>,
-        constants: &[Constant],
-    ) -> Pipeline {
-        let wgsl = kernel.link(format, self.tiers);
-        let bindings = layout::bindings(&wgsl, 0);
-        let weight = layout::bindings(&wgsl, 1);
-        let tensors = self.layouts.get(&bindings);
-        let weight = (!weight.is_empty()).then(|| self.layouts.get(&weight));
-        let groups = [Some(&tensors), weight.as_ref()];
-        let pipeline_layout = self
-            .device
-            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: None,
-                bind_group_layouts: &groups[..=usize::from(weight.is_some())],
-                immediate_size: 0,
-            });
-        let module = self
-            .device
-            .create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(kernel.name),
-                source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-            });
-        let constants: Vec<_> = constants
-            .iter()
-            .map(|&(name, value)| (name, f64::from(value)))
-            .collect();
-        let pipeline = self
-            .device
-            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(kernel.name),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &constants,
-                    // Every kernel writes its workgroup memory before it reads it.
-                    zero_initialize_workgroup_memory: false,
-                },
-                cache: None,
-            });
-        Pipeline {
-            pipeline,
-            tensors,
-            bindings,
-        }
-    }
 }
 
 /// What declares the bindings of group 1 for weights in `format`.
 pub(super) fn weight_wgsl(format: &Format) -> String {
     [library!("weight"), format.wgsl].join("\n")
+}
+
+/// [`hash`] of all files of the library.
+pub(super) fn library_hash() -> String {
+    let files = LIBRARY.iter().flat_map(|file| {
+        let baseline = Some(file.baseline);
+        let variants = [
+            baseline,
+            file.subgroups,
+            file.f16,
+            file.int64,
+            file.software,
+            file.eight,
+        ];
+        variants.into_iter().flatten()
+    });
+    hash(&files.collect::<Vec<_>>().concat())
 }

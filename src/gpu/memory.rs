@@ -1,6 +1,6 @@
 //! Buffers, every byte of which is counted as long as it is alive.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ pub struct Memory {
     pub scratch: u64,
     /// Parameters of launches and of weights.
     pub params: u64,
-    /// What the host reads.
+    /// What the host reads, and what timestamps are written to.
     pub staging: u64,
 }
 
@@ -36,7 +36,7 @@ impl Memory {
             Purpose::Tensor => &mut self.tensors,
             Purpose::Scratch => &mut self.scratch,
             Purpose::Params => &mut self.params,
-            Purpose::Staging => &mut self.staging,
+            Purpose::Staging | Purpose::Queries => &mut self.staging,
         }
     }
 }
@@ -50,6 +50,8 @@ pub(super) enum Purpose {
     Scratch,
     Params,
     Staging,
+    /// Timestamps, on their way to the host.
+    Queries,
 }
 
 impl Purpose {
@@ -61,6 +63,7 @@ impl Purpose {
             }
             Self::Params => wgpu::BufferUsages::UNIFORM,
             Self::Staging => wgpu::BufferUsages::MAP_READ,
+            Self::Queries => wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
         };
         usage | wgpu::BufferUsages::COPY_DST
     }
@@ -70,6 +73,8 @@ impl Purpose {
 pub(super) struct Buffers {
     device: wgpu::Device,
     memory: RefCell<Memory>,
+    /// How many were made.
+    pub(super) made: Cell<u64>,
     /// Whether buffers are only counted: those that are made are tokens of the real ones.
     pub(super) counting: bool,
 }
@@ -79,6 +84,7 @@ impl Buffers {
         Rc::new(Self {
             device: device.clone(),
             memory: RefCell::default(),
+            made: Cell::default(),
             counting,
         })
     }
@@ -91,6 +97,7 @@ impl Buffers {
                 Purpose::Scratch => "scratch",
                 Purpose::Params => "params",
                 Purpose::Staging => "read-back",
+                Purpose::Queries => "timestamps",
             }),
             size: if self.counting {
                 bytes.min(TOKEN_BYTES)
@@ -101,6 +108,7 @@ impl Buffers {
             mapped_at_creation: false,
         });
         *self.memory.borrow_mut().part(purpose) += bytes;
+        self.made.set(self.made.get() + 1);
         Buffer(Rc::new(Counted {
             raw,
             bytes,

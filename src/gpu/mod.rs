@@ -5,16 +5,25 @@
 
 mod adapter;
 pub mod cache;
+mod driver_cache;
 mod kernel;
 mod layout;
+mod learnt;
+mod matrix;
 mod memory;
+mod parts;
 mod pass;
+mod pipelines;
+mod profile;
 mod recording;
+mod store;
 mod tensor;
+#[cfg_attr(target_arch = "wasm32", path = "threads_none.rs")]
+mod threads;
+mod tuning;
 mod weight;
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -22,17 +31,22 @@ use crate::error::{Error, Result};
 
 pub use adapter::{AdapterReport, DeviceOptions, Tiers};
 pub use cache::{Cache, CacheType};
-pub use kernel::Kernel;
+pub use kernel::{Constant, Kernel};
+pub use matrix::MatrixUnit;
 pub use memory::Memory;
 pub use pass::{Dispatch, Pass};
-pub use recording::{Pending, Recording};
+pub use profile::{Clock, Profile, WeightPart, Work};
+pub use recording::{Feed, Pending, Recording};
+pub use store::{FolderStore, Store};
 pub use tensor::Tensor;
 pub use weight::{Shard, Weight, WeightWriter};
 
-use kernel::{Pipeline, PipelineKey};
-use layout::Layouts;
+use driver_cache::DriverCache;
+use learnt::Learnt;
 use memory::Buffers;
+use pipelines::Pipelines;
 use tensor::Pool;
+use tuning::Tuning;
 
 /// Whether the shaders are compiled by a browser.
 const BROWSER: bool = cfg!(target_arch = "wasm32");
@@ -44,15 +58,36 @@ pub struct Gpu {
     report: AdapterReport,
     /// The optional features in use.
     pub tiers: Tiers,
+    /// What times launches.
+    pub clock: Clock,
     /// Most bytes of one storage binding; tests lower it to see weights split.
     pub binding_limit: u64,
-    pipelines: RefCell<HashMap<PipelineKey, Rc<Pipeline>>>,
-    layouts: Layouts,
+    /// Most storage bindings of a launch; tests lower it to what every device has.
+    pub storage_bindings: usize,
+    pipelines: Pipelines,
+    driver_cache: Option<DriverCache>,
+    tuning: Tuning,
     buffers: Rc<Buffers>,
     pool: Rc<Pool>,
     fault: Arc<Mutex<Option<Fault>>>,
     /// When the last submit that was waited for was seen to be over.
     idle: Cell<Option<web_time::Instant>>,
+    submits: Cell<u64>,
+}
+
+/// What a device has done since it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Submits of recordings.
+    pub submits: u64,
+    /// Buffers that were made.
+    pub buffers: u64,
+}
+
+/// What a device has from earlier runs.
+struct Kept {
+    driver_cache: Option<DriverCache>,
+    learnt: Rc<Learnt>,
 }
 
 /// What the driver reported between two waits.
@@ -75,17 +110,31 @@ impl Gpu {
         features.set(wgpu::Features::SUBGROUP, tiers.subgroup_size > 0);
         features.set(wgpu::Features::SHADER_F16, tiers.f16);
         features.set(wgpu::Features::SHADER_INT64, tiers.int64);
+        if options.store.is_some() {
+            features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
+        }
+        // Browsers blur their timestamps.
+        let timestamps = !BROWSER && adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        features.set(wgpu::Features::TIMESTAMP_QUERY, timestamps);
+        let matrix = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        features.set(matrix, tiers.matrix.is_some());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tiefsee"),
             required_features: features,
             required_limits: report.limits.clone(),
+            experimental_features: experimental(tiers),
             ..Default::default()
         };
         let refused =
             |why| Error::NoAdapter(format!("{} refused to start: {why}", report.info.name));
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(refused)?;
 
-        Ok(Self::new(device, queue, report, tiers, false))
+        let store = options.store.as_ref();
+        let kept = Kept {
+            driver_cache: store.and_then(|store| DriverCache::open(&device, &report, store)),
+            learnt: Rc::new(Learnt::open(&report, store)),
+        };
+        Ok(Self::new((device, queue), report, tiers, kept, false))
     }
 
     /// A device that only counts what buffers take, as the adapter that `options` names would have them:
@@ -95,16 +144,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`] if no adapter fits, [`Error::Internal`] where counting is not built in.
     pub async fn counting(options: Option<&DeviceOptions>) -> Result<Rc<Self>> {
-        let mut counter = wgpu::InstanceDescriptor::new_without_display_handle();
-        counter.backends = wgpu::Backends::NOOP;
-        counter.backend_options.noop.enable = true;
-        let internal = |what: String| Error::Internal(format!("nothing to count with: {what}"));
-        let adapters = adapter::list(&wgpu::Instance::new(counter)).await;
-        let Some((adapter, mut report)) = adapters.into_iter().next() else {
-            return Err(internal("wgpu is built without its empty back end".into()));
-        };
-        let device = adapter.request_device(&wgpu::DeviceDescriptor::default());
-        let (device, queue) = device.await.map_err(|why| internal(why.to_string()))?;
+        let (device, queue, mut report) = nothing().await?;
         let mut tiers = Tiers::default();
         if let Some(options) = options {
             let instance = wgpu::Instance::default();
@@ -114,34 +154,65 @@ impl Gpu {
             report.limits.max_storage_buffer_binding_size = u64::MAX;
             report.limits.max_buffer_size = u64::MAX;
         }
-        Ok(Self::new(device, queue, report, tiers, true))
+        let kept = Kept {
+            driver_cache: None,
+            learnt: Rc::new(Learnt::open(&report, None)),
+        };
+        Ok(Self::new((device, queue), report, tiers, kept, true))
+    }
+
+    /// A device that only counts, for rehearsing what this one will run: [`Gpu::compile_ahead`].
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where counting is not built in.
+    pub async fn rehearsal(&self) -> Result<Rc<Self>> {
+        let (device, queue, _) = nothing().await?;
+        let (report, tiers) = (self.report.clone(), self.tiers);
+        let kept = Kept {
+            driver_cache: None,
+            learnt: Rc::clone(&self.tuning.learnt),
+        };
+        let mut rehearsal = Self::new((device, queue), report, tiers, kept, true);
+        if let Some(rehearsal) = Rc::get_mut(&mut rehearsal) {
+            rehearsal.binding_limit = self.binding_limit;
+        }
+        Ok(rehearsal)
     }
 
     fn new(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
+        (device, queue): (wgpu::Device, wgpu::Queue),
         report: AdapterReport,
         tiers: Tiers,
+        kept: Kept,
         counting: bool,
     ) -> Rc<Self> {
         let fault = Arc::new(Mutex::new(None));
         watch(&device, &fault);
         let buffers = Buffers::new(&device, counting);
+        let has_timestamps = device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         Rc::new(Self {
-            layouts: Layouts::new(&device),
+            clock: if has_timestamps {
+                Clock::Device
+            } else {
+                Clock::Host
+            },
+            pipelines: Pipelines::new(&device, kept.driver_cache.as_ref()),
+            driver_cache: kept.driver_cache,
+            tuning: Tuning::new(kept.learnt),
             pool: Pool::new(&buffers),
             buffers,
             binding_limit: report
                 .limits
                 .max_storage_buffer_binding_size
                 .min(report.limits.max_buffer_size),
+            storage_bindings: report.limits.max_storage_buffers_per_shader_stage as usize,
             device,
             queue,
             report,
             tiers,
-            pipelines: RefCell::default(),
             fault,
             idle: Cell::new(None),
+            submits: Cell::default(),
         })
     }
 
@@ -158,6 +229,14 @@ impl Gpu {
     /// What the buffers that are alive take.
     pub fn memory(&self) -> Memory {
         self.buffers.memory()
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            submits: self.submits.get(),
+            buffers: self.buffers.made.get(),
+        }
     }
 
     /// Every adapter of this machine, best first.
@@ -183,9 +262,9 @@ impl Gpu {
             .expect("no thread panics while it holds the fault")
             .is_some();
         if failed {
-            // Calls on a lost device fail before its loss is reported; the report comes with a poll.
-            // The poll's own result says nothing that the report does not.
-            _ = self.device.poll(wgpu::PollType::Poll);
+            // Calls on a lost device fail before its loss is reported; the report comes with a poll, when
+            // all that was under way is over. The poll's own result says nothing that the report does not.
+            _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         }
         let mut fault = self
             .fault
@@ -236,6 +315,43 @@ impl Gpu {
             Ok(_) => Ok(()),
             Err(error) => self.check().and(Err(Error::DeviceLost(error.to_string()))),
         }
+    }
+}
+
+/// A device that does nothing.
+///
+/// # Errors
+/// [`Error::Internal`] where that is not built in.
+async fn nothing() -> Result<(wgpu::Device, wgpu::Queue, AdapterReport)> {
+    let internal = |what: String| Error::Internal(format!("nothing to count with: {what}"));
+    if BROWSER {
+        return Err(internal("browsers have real devices only".into()));
+    }
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::NOOP;
+    descriptor.backend_options.noop.enable = true;
+    let adapters = adapter::list(&wgpu::Instance::new(descriptor)).await;
+    let Some((adapter, report)) = adapters.into_iter().next() else {
+        return Err(internal("wgpu is built without its empty back end".into()));
+    };
+    let device = adapter.request_device(&wgpu::DeviceDescriptor::default());
+    let (device, queue) = device.await.map_err(|why| internal(why.to_string()))?;
+    Ok((device, queue, report))
+}
+
+/// Leave to use matrix units, where they are used.
+#[expect(
+    unsafe_code,
+    reason = "wgpu 30 has no safe way to allow an experimental feature: the caller takes it that wgpu may have \
+              bugs there. Kernels load and store units inside arrays of their own or padded ones, their \
+              translation is tested, and the self-test proves the results before they are used"
+)]
+fn experimental(tiers: Tiers) -> wgpu::ExperimentalFeatures {
+    if tiers.matrix.is_some() {
+        // SAFETY: as the reason above says; no other experimental feature is asked for.
+        unsafe { wgpu::ExperimentalFeatures::enabled() }
+    } else {
+        wgpu::ExperimentalFeatures::disabled()
     }
 }
 

@@ -1,14 +1,16 @@
 //! Launches recorded in order.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 
 use super::kernel::Constant;
 use super::layout::Access;
 use super::memory::{Buffer, Purpose};
+use super::profile::Work;
 use super::recording::{Launch, Recording};
+use super::tuning::Question;
 use super::{Gpu, Kernel, Shard, Tensor};
 
 /// Bytes between the parameters of two launches: every device can bind a uniform there.
@@ -42,6 +44,8 @@ pub struct Pass<'g> {
     pages: Vec<(Buffer, Vec<u8>)>,
     /// Where equal parameters already are: layers repeat them.
     known: HashMap<Vec<u8>, (usize, u64)>,
+    /// What the next launch's constants were chosen for.
+    pub(super) chosen: Option<Question>,
 }
 
 impl<'g> Pass<'g> {
@@ -52,6 +56,7 @@ impl<'g> Pass<'g> {
             launches: Vec::new(),
             pages: Vec::new(),
             known: HashMap::new(),
+            chosen: None,
         }
     }
 
@@ -68,6 +73,7 @@ impl<'g> Pass<'g> {
     #[track_caller]
     pub fn dispatch<P: Pod>(&mut self, launch: Dispatch<'_, P>) {
         let name = launch.kernel.name;
+        let choice = self.chosen.take();
         let workgroups = launch.workgroups.map(|count| count as u32);
         assert!(
             workgroups.iter().all(|&count| count <= 65_535),
@@ -78,11 +84,14 @@ impl<'g> Pass<'g> {
         }
         let params = bytemuck::bytes_of(&launch.params);
         let page = (!params.is_empty()).then(|| self.params(params));
+        let format = launch.weight.map(|shard| shard.format);
+        let pipeline =
+            self.gpu
+                .pipelines
+                .get(launch.kernel, format, launch.constants, self.gpu.tiers);
         if self.gpu.is_counting() {
             return;
         }
-        let format = launch.weight.map(|shard| shard.format);
-        let pipeline = self.gpu.pipeline(launch.kernel, format, launch.constants);
         let tensors = launch
             .inputs
             .iter()
@@ -115,11 +124,11 @@ impl<'g> Pass<'g> {
             });
         let weight = launch.weight.map(|shard| shard.group.clone());
         self.launches.push(Launch {
-            name,
-            pipeline: Rc::clone(&pipeline),
+            work: work(&launch, workgroups),
+            pipeline: Arc::clone(&pipeline),
             tensors,
             weight,
-            workgroups,
+            choice,
         });
     }
 
@@ -163,7 +172,25 @@ impl<'g> Pass<'g> {
                 self.gpu.queue.write_buffer(buffer, 0, bytes);
             }
         }
+        let pipelines = self.launches.iter().map(|launch| &launch.pipeline);
+        self.gpu.pipelines.compile(pipelines);
         let pages = self.pages.into_iter().map(|(buffer, _)| buffer);
         Recording::new(self.launches, pages.collect(), results)
+    }
+}
+
+fn work<P>(launch: &Dispatch<P>, workgroups: [u32; 3]) -> Work {
+    let shapes = |tensors: &[&Tensor]| {
+        let shapes = tensors.iter().map(|tensor| tensor.shape().to_vec());
+        shapes.collect()
+    };
+    Work {
+        kernel: launch.kernel.name,
+        constants: launch.constants.to_vec(),
+        cache: launch.kernel.cache,
+        inputs: shapes(launch.inputs),
+        weight: launch.weight.map(Shard::part),
+        outputs: shapes(launch.outputs),
+        workgroups,
     }
 }

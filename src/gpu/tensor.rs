@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use super::Gpu;
 use super::memory::{Buffer, Buffers, Purpose};
+use super::{Feed, Gpu};
 use crate::error::{Error, Result};
 
 /// A spare buffer is at most so many times twice as large as what it serves.
@@ -139,7 +139,7 @@ impl Tensor {
             .write_buffer(&self.storage.buffer, self.offset, bytes);
     }
 
-    /// `shape` at `offset` bytes of this tensor, a multiple of 256.
+    /// `shape` at `offset` bytes of this tensor: a multiple of 256 if kernels use it, else of 4.
     #[must_use]
     #[track_caller]
     pub fn view(&self, offset: usize, shape: &[usize]) -> Self {
@@ -149,7 +149,7 @@ impl Tensor {
             shape: shape.to_vec(),
         };
         assert!(
-            offset.is_multiple_of(256) && offset as u64 + view.bytes() <= self.bytes(),
+            offset.is_multiple_of(4) && offset as u64 + view.bytes() <= self.bytes(),
             "{view:?} of {self:?}"
         );
         view
@@ -195,12 +195,6 @@ impl Tensor {
         })
     }
 
-    #[track_caller]
-    pub(super) fn copy_to_tensor(&self, encoder: &mut wgpu::CommandEncoder, target: &Self) {
-        assert_eq!(self.bytes(), target.bytes(), "{self:?} to {target:?}");
-        self.copy_to(encoder, &target.storage.buffer, target.offset);
-    }
-
     pub(super) fn copy_to(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -213,6 +207,26 @@ impl Tensor {
             target,
             offset,
             self.bytes(),
+        );
+    }
+}
+
+impl Feed<'_> {
+    #[track_caller]
+    pub(super) fn copy(&self, encoder: &mut wgpu::CommandEncoder) {
+        let Feed { from, to, .. } = *self;
+        let [first, place, count] =
+            [self.first, self.place, self.count].map(|words| 4 * words as u64);
+        assert!(
+            first + count <= from.bytes() && place + count <= to.bytes(),
+            "{self:?}"
+        );
+        encoder.copy_buffer_to_buffer(
+            &from.storage.buffer,
+            from.offset + first,
+            &to.storage.buffer,
+            to.offset + place,
+            count,
         );
     }
 }

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::memory::{Buffer, Purpose};
+use super::profile::WeightPart;
 use super::{Gpu, layout};
 use crate::error::{Error, Result};
 use crate::formats::{Format, padded_rows};
@@ -43,6 +44,10 @@ pub struct Shard {
     pub first_row: usize,
     /// Rows it holds.
     pub rows: usize,
+    /// Whole matrices it holds; 1 for rows of the only one.
+    matrices: usize,
+    /// Rows of all shards.
+    total_rows: usize,
 }
 
 impl Weight {
@@ -66,7 +71,8 @@ impl Weight {
             assert!(!stacked || part.rows == rows, "stacked matrices differ");
             for mut shard in part.shards {
                 shard.first_row += first_row;
-                gpu.write_shard_params(&shard, first_columns, total);
+                shard.total_rows = total;
+                gpu.write_shard_params(&shard, first_columns);
                 shards.push(shard);
             }
             first_row += part.count * part.rows;
@@ -84,6 +90,19 @@ impl Weight {
         let row = |shard: &Shard| shard.format.row_bytes(self.columns) as u64;
         let bytes = |shard: &Shard| shard.rows as u64 * row(shard);
         self.shards.iter().map(bytes).sum()
+    }
+}
+
+impl Shard {
+    /// What a launch that binds it has.
+    pub(super) fn part(&self) -> WeightPart {
+        WeightPart {
+            format: self.format,
+            rows: self.rows,
+            total_rows: self.total_rows,
+            matrices: self.matrices,
+            bytes: self.planes.iter().map(Buffer::bytes).sum(),
+        }
     }
 }
 
@@ -122,12 +141,9 @@ impl<'g> WeightWriter<'g> {
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let (total, step) = (count * rows, units * unit);
         let shard = |first_row: usize| {
-            gpu.shard(
-                format,
-                columns,
-                total,
-                first_row..total.min(first_row + step),
-            )
+            let rows = first_row..total.min(first_row + step);
+            let matrices = if count == 1 { 1 } else { rows.len() / unit };
+            gpu.shard(format, columns, total, rows, matrices)
         };
         let shards = (0..total).step_by(step).map(shard).collect();
         if scope.pop().await.is_some() {
@@ -245,6 +261,7 @@ impl Gpu {
         columns: usize,
         total_rows: usize,
         rows: std::ops::Range<usize>,
+        matrices: usize,
     ) -> Shard {
         let padded = format.padded(columns);
         let params = size_of::<ShardParams>() as u64;
@@ -267,7 +284,7 @@ impl Gpu {
             .collect();
         let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(format.name),
-            layout: &self.layouts.get(&bindings),
+            layout: &self.pipelines.layout(&bindings),
             entries: &entries,
         });
         let shard = Shard {
@@ -277,17 +294,19 @@ impl Gpu {
             planes,
             first_row: rows.start,
             rows: rows.len(),
+            matrices,
+            total_rows,
         };
-        self.write_shard_params(&shard, columns, total_rows);
+        self.write_shard_params(&shard, columns);
         shard
     }
 
-    fn write_shard_params(&self, shard: &Shard, columns: usize, total_rows: usize) {
+    fn write_shard_params(&self, shard: &Shard, columns: usize) {
         let params = ShardParams {
             rows: shard.rows as u32,
             chunks: (shard.format.padded(columns) / 8) as u32,
             first_row: shard.first_row as u32,
-            total_rows: total_rows as u32,
+            total_rows: shard.total_rows as u32,
         };
         self.queue
             .write_buffer(&shard.params, 0, bytemuck::bytes_of(&params));
