@@ -1,4 +1,4 @@
-// y = the sum over a token's slots of weights * x, in the order of the slots.
+// y += the sum over a token's slots of weights * x, in the order of the slots.
 //
 //   x        [tokens, slots, width]
 //   weights  [tokens, slots]
@@ -33,5 +33,5 @@ fn main(
         let entry = token * params.slots + slot;
         sum += weights[entry] * x[entry * params.width + column];
     }
-    y[token * params.width + column] = sum;
+    y[token * params.width + column] += sum;
 }

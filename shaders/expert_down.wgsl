@@ -1,17 +1,16 @@
-// y = the sum over a token's slots of weights * (x * transpose(weight)), with each slot's expert, for few tokens.
+// y += the sum over a token's slots of weights * (x * transpose(weight)), with each slot's expert, for few tokens.
 //
 //   x                 [tokens, slots, inner]
 //   choices, weights  [tokens, slots]
 //   weight            [experts, outer, inner]
 //   y                 [tokens, outer]
 //
-// LANES lanes share four values of a token's y; slots are added in their order. A launch
-// for a later shard adds to what the earlier ones wrote.
+// LANES lanes share four values of a token's y; slots are added in their order, those of
+// other shards by their own launches.
 
 struct Params {
     slots: u32,
     outer: u32,
-    later_shard: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,6 +21,10 @@ struct Params {
 
 override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = 32;
+
+fn input8(at: u32, chunk: u32) -> mat2x4f {
+    return wide(x[at]);
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -37,38 +40,15 @@ fn main(
         let entry = token * params.slots + slot;
         let expert_row = choices[entry] * params.outer - weight.first_row;
         // Experts of other shards are left to their launches; those before it wrap around.
-        if expert_row >= weight.rows {
-            continue;
+        if expert_row < weight.rows {
+            partial += weights[entry] * dots_partial(expert_row + columns, entry * weight.chunks, lane);
         }
-        let rows = expert_row + columns;
-        var products = vec4f();
-        for (var chunk = lane % LANES; chunk < weight.chunks; chunk += LANES) {
-            let values = wide(x[entry * weight.chunks + chunk]);
-            let a = values[0];
-            let b = values[1];
-            let w0 = weight8(rows.x, chunk);
-            let w1 = weight8(rows.y, chunk);
-            let w2 = weight8(rows.z, chunk);
-            let w3 = weight8(rows.w, chunk);
-            products += vec4f(dot(w0[0], a), dot(w1[0], a), dot(w2[0], a), dot(w3[0], a));
-            products += vec4f(dot(w0[1], b), dot(w1[1], b), dot(w2[1], b), dot(w3[1], b));
-        }
-        partial += weights[entry] * products;
     }
-    let total = vec4f(
-        lanes_sum(partial.x, lane),
-        lanes_sum(partial.y, lane),
-        lanes_sum(partial.z, lane),
-        lanes_sum(partial.w, lane),
-    );
+    let total = lanes_sum4(partial, lane);
     if lane % LANES == 0 {
         let start = token * params.outer + first;
         for (var i = 0u; i < 4 && first + i < params.outer; i++) {
-            if params.later_shard != 0 {
-                y[start + i] += total[i];
-            } else {
-                y[start + i] = total[i];
-            }
+            y[start + i] += total[i];
         }
     }
 }

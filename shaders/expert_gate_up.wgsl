@@ -1,22 +1,27 @@
-// y = silu(gate * x) * (up * x) with the weights of each slot's expert, for few tokens.
+// y = silu(gate * x) * (up * x) with the weights of each slot's expert, for few tokens; with NORMED, x is normalised
+// first.
 //
 //   x        [tokens, inner]
+//   gain     [inner]
 //   choices  [tokens, slots]
-//   weight   [experts, 2 * width, inner]
-//   y        [tokens, slots, width]
+//   weight   [experts, 2 * outer, inner]
+//   y        [tokens, slots, outer]
 //
 // LANES lanes share two values of a slot's y. The first half of an expert's rows is
-// the gate, the second the up projection.
+// the gate, the second the up projection. Without NORMED, any tensor does for `gain`.
 
 struct Params {
-    slots: u32,
     width: u32,
+    epsilon: f32,
+    slots: u32,
+    outer: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Wide>;
-@group(0) @binding(2) var<storage, read> choices: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> gain: array<Wide>;
+@group(0) @binding(3) var<storage, read> choices: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = 32;
@@ -28,33 +33,20 @@ fn main(
 ) {
     let entry = workgroup.y;
     let token = entry / params.slots;
-    let expert_row = choices[entry] * 2 * params.width - weight.first_row;
+    let expert_row = choices[entry] * 2 * params.outer - weight.first_row;
     // Experts of other shards are left to their launches; those before it wrap around.
     if expert_row >= weight.rows {
         return;
     }
     let first = 2 * (workgroup.x * (WORKGROUP_SIZE / LANES) + lane / LANES);
-    let gate = expert_row + min(first + vec2u(0, 1), vec2u(params.width - 1));
-    let up = gate + params.width;
-
-    var partial = vec4f();
-    for (var chunk = lane % LANES; chunk < weight.chunks; chunk += LANES) {
-        let values = wide(x[token * weight.chunks + chunk]);
-        let a = values[0];
-        let b = values[1];
-        let w0 = weight8(gate.x, chunk);
-        let w1 = weight8(gate.y, chunk);
-        let w2 = weight8(up.x, chunk);
-        let w3 = weight8(up.y, chunk);
-        partial += vec4f(dot(w0[0], a), dot(w1[0], a), dot(w2[0], a), dot(w3[0], a));
-        partial += vec4f(dot(w0[1], b), dot(w1[1], b), dot(w2[1], b), dot(w3[1], b));
-    }
-    let gates = vec2f(lanes_sum(partial.x, lane), lanes_sum(partial.y, lane));
-    let ups = vec2f(lanes_sum(partial.z, lane), lanes_sum(partial.w, lane));
-    let products = gates / (1 + exp(min(-gates, vec2f(80)))) * ups;
+    let gates = expert_row + min(first + vec2u(0, 1), vec2u(params.outer - 1));
+    let rows = vec4u(gates, gates + params.outer);
+    let partial = dots_partial(rows, token * weight.chunks, lane);
+    let total = lanes_sum4(partial, lane) * input_scale(lane);
+    let products = gated(total.xy, total.zw);
     if lane % LANES == 0 {
-        let start = entry * params.width + first;
-        for (var i = 0u; i < 2 && first + i < params.width; i++) {
+        let start = entry * params.outer + first;
+        for (var i = 0u; i < 2 && first + i < params.outer; i++) {
             y[start + i] = products[i];
         }
     }

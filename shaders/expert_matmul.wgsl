@@ -6,7 +6,7 @@
 //   weight   [experts, outer, inner]
 //   y        [tokens, slots, width]
 //
-// Each lane computes a tile's four entries by four values of y in registers. `repeat`
+// A workgroup per tile, of up to BLOCK_TOKENS entries, by 4 * BLOCK_STRIDE values. `repeat`
 // is the number of slots where they share a token's row of x, else 1. The products are
 // columns of y from `first_column` on.
 
@@ -23,7 +23,37 @@ struct Params {
 @group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-override WORKGROUP_SIZE: u32 = 64;
+override WORKGROUP_SIZE: u32 = 128;
+override BLOCK_TOKENS: u32 = 64;
+
+struct Block {
+    first_entry: u32,
+    entries: u32,
+    // Row of the shard at which the expert starts.
+    expert_row: u32,
+    column: u32,
+}
+
+fn block_token(block: Block, place: u32) -> u32 {
+    return entries[block.first_entry + min(place, block.entries - 1)] / params.repeat;
+}
+
+fn block_row(block: Block, place: u32) -> u32 {
+    return block.expert_row + min(block.column + place, params.outer - 1);
+}
+
+fn block_store(block: Block, token_place: u32, row_place: u32, values: vec4f) {
+    if token_place >= block.entries {
+        return;
+    }
+    let start = entries[block.first_entry + token_place] * params.width + params.first_column;
+    for (var i = 0u; i < 4; i++) {
+        let column = block.column + row_place + BLOCK_STRIDE * i;
+        if column < params.outer {
+            y[start + column] = values[i];
+        }
+    }
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -32,21 +62,9 @@ fn main(
 ) {
     let tile = tiles[workgroup.y];
     let expert_row = tile.x * params.outer - weight.first_row;
-    let column = 4 * (workgroup.x * WORKGROUP_SIZE + lane);
-    let count = tile.z;
     // Experts of other shards are left to their launches; those before it wrap around.
-    if count == 0 || column >= params.outer || expert_row >= weight.rows {
+    if tile.z == 0 || expert_row >= weight.rows {
         return;
     }
-    let next = vec4u(0, 1, 2, 3);
-    let places = tile.y + min(next, vec4u(count - 1));
-    let rows = vec4u(entries[places.x], entries[places.y], entries[places.z], entries[places.w]);
-    let weight_rows = expert_row + min(column + next, vec4u(params.outer - 1));
-    let block = block_product(rows / params.repeat, weight_rows);
-    for (var i = 0u; i < count; i++) {
-        let start = rows[i] * params.width + params.first_column + column;
-        for (var j = 0u; j < 4 && column + j < params.outer; j++) {
-            y[start + j] = block[i][j];
-        }
-    }
+    block_run(Block(tile.y, tile.z, expert_row, 4 * BLOCK_STRIDE * workgroup.x), lane);
 }

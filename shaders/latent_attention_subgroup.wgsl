@@ -79,12 +79,12 @@ fn main(
     let split = workgroup.y;
     let first_head = 4 * workgroup.x;
     let context = positions[token] + 1;
-    let splits = clamp((context + params.split_keys - 1) / params.split_keys, 1, params.splits);
+    let splits = splits_of(context);
     if split >= splits {
         return;
     }
-    let begin = split * context / splits;
-    let end = (split + 1) * context / splits;
+    let begin = split_begin(split, context, splits);
+    let end = split_begin(split + 1, context, splits);
 
     let sequence = sequences[token];
     let chunk = min(lane, params.width - 1);

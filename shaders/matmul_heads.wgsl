@@ -29,14 +29,8 @@ fn x_value(x_start: u32, column: u32) -> f32 {
     return select(0.0, values[column / 4 % 2][column % 4], column < 8 * params.stride);
 }
 
-// Eight values of a row of x, zero from `inner` on: not every format has weights of zero there.
-fn x_chunk(x_start: u32, chunk: u32) -> mat2x4f {
-    let values = wide(x[x_start + chunk]);
-    let rest = vec4u(params.inner - 8 * chunk);
-    return mat2x4f(
-        select(vec4f(), values[0], vec4u(0, 1, 2, 3) < rest),
-        select(vec4f(), values[1], vec4u(4, 5, 6, 7) < rest),
-    );
+fn head_chunk(start: u32, chunk: u32) -> mat2x4f {
+    return wide(x[start + chunk]);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -52,26 +46,7 @@ fn main(
     let x_start = (token * params.heads + head) * params.stride;
     let rows = local_head * params.outer + min(first + vec4u(0, 1, 2, 3), vec4u(params.outer - 1));
 
-    var partial = vec4f();
-    for (var chunk = lane % LANES; 8 * chunk < params.inner; chunk += LANES) {
-        let values = x_chunk(x_start, chunk);
-        let w0 = weight8(rows.x, chunk);
-        let w1 = weight8(rows.y, chunk);
-        let w2 = weight8(rows.z, chunk);
-        let w3 = weight8(rows.w, chunk);
-        partial += vec4f(
-            dot(w0[0], values[0]),
-            dot(w1[0], values[0]),
-            dot(w2[0], values[0]),
-            dot(w3[0], values[0]),
-        );
-        partial += vec4f(
-            dot(w0[1], values[1]),
-            dot(w1[1], values[1]),
-            dot(w2[1], values[1]),
-            dot(w3[1], values[1]),
-        );
-    }
+    let partial = heads_product(x_start, rows, params.inner, lane);
     let total = vec4f(
         lanes_sum(partial.x, lane),
         lanes_sum(partial.y, lane),

@@ -12,8 +12,7 @@
 // `most` keys gets all of them, the last one over and over, and its scores are not read.
 // `last` is how many it gets less one, and `own` the token's number, so that attention can
 // take chosen keys for those of a sequence in blocks of one slot. The least score that is
-// chosen is found a byte at a time, by counting (radix selection); then a lane lists
-// the keys of a part of the context.
+// chosen is selected first; then a lane lists the keys of a part of the context.
 
 struct Params {
     blocks_per_sequence: u32,
@@ -34,38 +33,9 @@ override WORKGROUP_SIZE: u32 = 256;
 // A power of two is cheap to divide by, if it is known when the kernel is compiled.
 override BLOCK: u32 = 32;
 
-// How many keys have a byte, of those that agree with `least` in the bytes before.
-var<workgroup> counts: array<atomic<u32>, 256>;
-// The bytes of the least score that are known, and how many keys with them are chosen.
-var<workgroup> least: u32;
-var<workgroup> left: u32;
 // Keys above the least score in each lane's part, and keys equal to it; then those of the lanes before.
 var<workgroup> above: array<u32, WORKGROUP_SIZE>;
 var<workgroup> equal: array<u32, WORKGROUP_SIZE>;
-
-// A number that is larger the larger the score at a place is.
-fn order_of(place: u32) -> u32 {
-    let bits = scores[place];
-    // Both zeros are equal.
-    let is_negative = bits > 0x80000000;
-    return select((bits & 0x7fffffff) | 0x80000000, ~bits, is_negative);
-}
-
-// Finds the byte of `least` at a shift, from the largest down.
-fn narrow(shift: u32) {
-    var byte = 255u;
-    var wanted = left;
-    loop {
-        let count = atomicLoad(&counts[byte]);
-        if count >= wanted || byte == 0 {
-            break;
-        }
-        wanted -= count;
-        byte -= 1u;
-    }
-    least |= byte << shift;
-    left = wanted;
-}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -88,30 +58,9 @@ fn main(
     }
 
     let row = workgroup.x * params.blocks_per_sequence * BLOCK;
-    if lane == 0 {
-        least = 0;
-        left = params.most;
-    }
-    for (var step = 0u; step < 4; step++) {
-        let shift = 24 - 8 * step;
-        for (var byte = lane; byte < 256; byte += WORKGROUP_SIZE) {
-            atomicStore(&counts[byte], 0);
-        }
-        workgroupBarrier();
-        let known = least;
-        for (var key = lane; key < context; key += WORKGROUP_SIZE) {
-            let order = order_of(row + key);
-            // In two shifts: one of 32 bits is none.
-            if ((order ^ known) >> shift) >> 8 == 0 {
-                atomicAdd(&counts[(order >> shift) & 255], 1);
-            }
-        }
-        workgroupBarrier();
-        if lane == 0 {
-            narrow(shift);
-        }
-        workgroupBarrier();
-    }
+    radix_select(row, context, params.most, lane);
+    let least = radix_least;
+    let left = radix_left;
 
     let part = (context + WORKGROUP_SIZE - 1) / WORKGROUP_SIZE;
     let begin = min(lane * part, context);
@@ -119,7 +68,7 @@ fn main(
     above[lane] = 0;
     equal[lane] = 0;
     for (var key = begin; key < end; key++) {
-        let order = order_of(row + key);
+        let order = radix_order(scores[row + key]);
         above[lane] += u32(order > least);
         equal[lane] += u32(order == least);
     }
@@ -132,7 +81,7 @@ fn main(
     }
     place += min(equals, left);
     for (var key = begin; key < end; key++) {
-        let order = order_of(row + key);
+        let order = radix_order(scores[row + key]);
         if order > least || (order == least && equals < left) {
             chosen[list + place] = slots_of(sequence, vec4u(key)).x;
             place += 1u;

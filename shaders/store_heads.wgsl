@@ -5,11 +5,12 @@
 //   q_gain, k_gain  [head_dim]
 //   rotations       [tokens, pairs, 2]
 //   slots           [tokens]
-//   q               [tokens, heads, head_dim]
-//   cache           [rows, 2 * kv_heads, head_dim]
+//   q               [tokens, heads, width]
+//   cache           [slots, words]
 //
-// One workgroup per token and head of x. A token's row of the cache is its slot, or its own
-// number where SLOTS is 0. `bias` is read if BIAS is not 0, the gains if
+// A head of q and of the cache has `width` columns, zeros behind head_dim. One workgroup
+// per token and GROUP heads, of q or of the cache, where they are whole blocks of 32 columns;
+// heads of q start on a group, too. `bias` is read if BIAS is not 0, the gains if
 // NORM is not 0 (RMSNorm, arXiv 1910.07467). Pairs start at column `offset` of each
 // head; they are neighbours (interleaved) or `pairs` columns apart (half-split).
 
@@ -17,6 +18,7 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
+    width: u32,
     offset: u32,
     pairs: u32,
     half_split: u32,
@@ -31,13 +33,15 @@ struct Params {
 @group(0) @binding(5) var<storage, read> rotations: array<vec2f>;
 @group(0) @binding(6) var<storage, read> slots: array<u32>;
 @group(0) @binding(7) var<storage, read_write> q: array<f32>;
-@group(0) @binding(8) var<storage, read_write> cache: array<f32>;
+@group(0) @binding(8) var<storage, read_write> cache: array<CacheWord>;
 
 override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = WORKGROUP_SIZE;
 override BIAS: u32 = 1;
 override NORM: u32 = 1;
-override SLOTS: u32 = 1;
+// 32 / width, where that is more than 1.
+const MOST_GROUP: u32 = 4;
+override GROUP: u32 = 1;
 
 // A column of a head, with its bias.
 fn biased(token: u32, head: u32, column: u32) -> f32 {
@@ -79,39 +83,59 @@ fn rotated(token: u32, head: u32, column: u32, scale: f32) -> f32 {
     return value * rotation.x + other * select(-rotation.y, rotation.y, is_second);
 }
 
+// What becomes of a column of a head; nothing where there is none.
+fn ready(token: u32, head: u32, column: u32, scale: f32) -> f32 {
+    if head >= params.heads + 2 * params.kv_heads || column >= params.head_dim {
+        return 0.0;
+    }
+    if head < params.heads + params.kv_heads {
+        return rotated(token, head, column, scale);
+    }
+    return biased(token, head, column);
+}
+
+// What a head is divided by its root mean square with.
+fn scale_of(token: u32, head: u32, lane: u32) -> f32 {
+    var squares = 0.0;
+    for (var i = lane; i < params.head_dim && head < params.heads + params.kv_heads; i += WORKGROUP_SIZE) {
+        let value = biased(token, head, i);
+        squares += value * value;
+    }
+    return inverseSqrt(lanes_sum(squares, lane) / f32(params.head_dim) + params.epsilon);
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let head = workgroup.x;
     let token = workgroup.y;
-    var scale = 1.0;
+    let q_groups = (params.heads + GROUP - 1) / GROUP;
+    let is_query = workgroup.x < q_groups;
+    // The first head, among all and among those of q or of the cache.
+    let first = select(params.heads + (workgroup.x - q_groups) * GROUP, workgroup.x * GROUP, is_query);
+    var scales: array<f32, MOST_GROUP>;
     if NORM != 0 {
-        var sum_of_squares = 0.0;
-        for (var i = lane; i < params.head_dim; i += WORKGROUP_SIZE) {
-            let value = biased(token, head, i);
-            sum_of_squares += value * value;
+        for (var i = 0u; i < GROUP; i++) {
+            scales[i] = scale_of(token, first + i, lane);
         }
-        let mean_square = lanes_sum(sum_of_squares, lane) / f32(params.head_dim);
-        scale = inverseSqrt(mean_square + params.epsilon);
     }
-
-    if head < params.heads {
-        let start = (token * params.heads + head) * params.head_dim;
-        for (var i = lane; i < params.head_dim; i += WORKGROUP_SIZE) {
-            q[start + i] = rotated(token, head, i, scale);
+    if is_query {
+        let start = token * params.heads * params.width;
+        for (var i = lane; i < min(GROUP, params.heads - first) * params.width; i += WORKGROUP_SIZE) {
+            let head = i / params.width;
+            q[start + first * params.width + i] = ready(token, first + head, i % params.width, scales[head]);
         }
         return;
     }
-    let row = select(token, slots[token], SLOTS != 0);
-    let start = (row * 2 * params.kv_heads + head - params.heads) * params.head_dim;
-    let is_key = head < params.heads + params.kv_heads;
-    for (var i = lane; i < params.head_dim; i += WORKGROUP_SIZE) {
-        if is_key {
-            cache[start + i] = rotated(token, head, i, scale);
-        } else {
-            cache[start + i] = biased(token, head, i);
+    let begin = (first - params.heads) * params.width;
+    for (var block = lane; 32 * block < GROUP * params.width; block += WORKGROUP_SIZE) {
+        var values: array<mat2x4f, 4>;
+        for (var i = 0u; i < 32; i++) {
+            let head = (32 * block + i) / params.width;
+            let column = (32 * block + i) % params.width;
+            values[i / 8][i / 4 % 2][i % 4] = ready(token, first + head, column, scales[min(head, MOST_GROUP - 1)]);
         }
+        store_row_block(slots[token], 2 * params.kv_heads * params.width / 8, begin / 32 + block, values);
     }
 }

@@ -4,10 +4,9 @@
 //   gain, bias  [width]
 //   rotations   [tokens, pairs, 2]
 //   slots       [tokens]
-//   cache       [rows, width]
+//   cache       [slots, words]
 //
-// One workgroup per token, whose row of the cache is its slot, or its own number where SLOTS
-// is 0. The first `width` columns of x are normalised (LayerNorm, arXiv 1607.06450), then
+// One workgroup per token. The first `width` columns of x are normalised (LayerNorm, arXiv 1607.06450), then
 // the first 2 * pairs of them turn; those of a pair are `pairs` columns apart.
 
 struct Params {
@@ -23,11 +22,27 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> rotations: array<vec2f>;
 @group(0) @binding(5) var<storage, read> slots: array<u32>;
-@group(0) @binding(6) var<storage, read_write> cache: array<f32>;
+@group(0) @binding(6) var<storage, read_write> cache: array<CacheWord>;
 
 override WORKGROUP_SIZE: u32 = 64;
 override LANES: u32 = WORKGROUP_SIZE;
-override SLOTS: u32 = 1;
+
+fn normalised(token: u32, column: u32, mean: f32, scale: f32) -> f32 {
+    return (x[token * params.stride + column] - mean) * scale * gain[column] + bias[column];
+}
+
+// The same, rotated.
+fn rotated(token: u32, column: u32, mean: f32, scale: f32) -> f32 {
+    let value = normalised(token, column, mean, scale);
+    if column >= 2 * params.pairs {
+        return value;
+    }
+    let is_second = column >= params.pairs;
+    let partner = select(column + params.pairs, column - params.pairs, is_second);
+    let other = normalised(token, partner, mean, scale);
+    let rotation = rotations[token * params.pairs + column % params.pairs];
+    return value * rotation.x + other * select(-rotation.y, rotation.y, is_second);
+}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
@@ -36,7 +51,6 @@ fn main(
 ) {
     let token = workgroup.x;
     let x_start = token * params.stride;
-    let row_start = select(token, slots[token], SLOTS != 0) * params.width;
 
     var sum = 0.0;
     for (var i = lane; i < params.width; i += WORKGROUP_SIZE) {
@@ -51,15 +65,11 @@ fn main(
     let variance = lanes_sum(sum_of_squares, lane) / f32(params.width);
     let scale = inverseSqrt(variance + params.epsilon);
 
-    for (var i = lane; i < params.width; i += WORKGROUP_SIZE) {
-        var value = (x[x_start + i] - mean) * scale * gain[i] + bias[i];
-        if i < 2 * params.pairs {
-            let is_second = i >= params.pairs;
-            let partner = select(i + params.pairs, i - params.pairs, is_second);
-            let other = (x[x_start + partner] - mean) * scale * gain[partner] + bias[partner];
-            let rotation = rotations[token * params.pairs + i % params.pairs];
-            value = value * rotation.x + other * select(-rotation.y, rotation.y, is_second);
+    for (var block = lane; 32 * block < params.width; block += WORKGROUP_SIZE) {
+        var values: array<mat2x4f, 4>;
+        for (var i = 0u; i < min(32, params.width - 32 * block); i++) {
+            values[i / 8][i / 4 % 2][i % 4] = rotated(token, 32 * block + i, mean, scale);
         }
-        cache[row_start + i] = value;
+        store_row_block(slots[token], params.width / 8, block, values);
     }
 }

@@ -1,20 +1,23 @@
-// Cache type f16: four columns to a word of a row.
+// Cache type f16: eight columns to a word of a row.
 
-alias CacheWord = vec2u;
+alias CacheWord = vec4u;
 // What 32 columns take.
-alias CacheBlock = array<CacheWord, 8>;
+alias CacheBlock = array<CacheWord, 4>;
 
-const CACHE_BLOCK_WORDS: u32 = 8;
+const CACHE_BLOCK_WORDS: u32 = 4;
 
-// Words of a row of `columns4` times four columns.
-fn cache_words(columns4: u32) -> u32 {
-    return columns4;
+// Words of a row of `chunks` times eight columns.
+fn cache_words(chunks: u32) -> u32 {
+    return chunks;
 }
 
-// Columns 4 * column4 .. 4 * column4 + 3 of the row that starts at word `row`.
-fn cache4(row: u32, column4: u32) -> vec4f {
-    let word = cache[row + column4];
-    return vec4f(unpack2x16float(word.x), unpack2x16float(word.y));
+// Columns 8 * chunk .. 8 * chunk + 7 of the row that starts at word `row`.
+fn cache8(row: u32, chunk: u32) -> mat2x4f {
+    let word = cache[row + chunk];
+    return mat2x4f(
+        vec4f(unpack2x16float(word.x), unpack2x16float(word.y)),
+        vec4f(unpack2x16float(word.z), unpack2x16float(word.w)),
+    );
 }
 
 // The nearest f16 of each value, even on a tie, in integer arithmetic: devices round in
@@ -31,16 +34,17 @@ fn cache_halves(values: vec4f) -> vec2u {
     return vec2u(signed.x | (signed.y << 16), signed.z | (signed.w << 16));
 }
 
+// A word of eight columns.
+fn cache_eight(values: mat2x4f) -> CacheWord {
+    return CacheWord(cache_halves(values[0]), cache_halves(values[1]));
+}
+
 // The words of 32 columns.
-fn cache_packed(values: array<vec4f, 8>) -> CacheBlock {
+fn cache_packed(values: array<mat2x4f, 4>) -> CacheBlock {
     return CacheBlock(
-        cache_halves(values[0]),
-        cache_halves(values[1]),
-        cache_halves(values[2]),
-        cache_halves(values[3]),
-        cache_halves(values[4]),
-        cache_halves(values[5]),
-        cache_halves(values[6]),
-        cache_halves(values[7]),
+        cache_eight(values[0]),
+        cache_eight(values[1]),
+        cache_eight(values[2]),
+        cache_eight(values[3]),
     );
 }

@@ -1,31 +1,27 @@
-// Cache type f32: four columns to a word of a row.
+// Cache type f32: eight columns to a word of a row.
 
-alias CacheWord = vec4f;
+alias CacheWord = Wide;
 // What 32 columns take.
-alias CacheBlock = array<CacheWord, 8>;
+alias CacheBlock = array<CacheWord, 4>;
 
-const CACHE_BLOCK_WORDS: u32 = 8;
+const CACHE_BLOCK_WORDS: u32 = 4;
 
-// Words of a row of `columns4` times four columns.
-fn cache_words(columns4: u32) -> u32 {
-    return columns4;
+// Words of a row of `chunks` times eight columns.
+fn cache_words(chunks: u32) -> u32 {
+    return chunks;
 }
 
-// Columns 4 * column4 .. 4 * column4 + 3 of the row that starts at word `row`.
-fn cache4(row: u32, column4: u32) -> vec4f {
-    return cache[row + column4];
+// Columns 8 * chunk .. 8 * chunk + 7 of the row that starts at word `row`.
+fn cache8(row: u32, chunk: u32) -> mat2x4f {
+    return wide(cache[row + chunk]);
 }
 
 // The words of 32 columns.
-fn cache_packed(values: array<vec4f, 8>) -> CacheBlock {
+fn cache_packed(values: array<mat2x4f, 4>) -> CacheBlock {
     return CacheBlock(
-        values[0],
-        values[1],
-        values[2],
-        values[3],
-        values[4],
-        values[5],
-        values[6],
-        values[7],
+        wide_stored(values[0]),
+        wide_stored(values[1]),
+        wide_stored(values[2]),
+        wide_stored(values[3]),
     );
 }

@@ -6,16 +6,21 @@ alias CacheBlock = array<CacheWord, 9>;
 
 const CACHE_BLOCK_WORDS: u32 = 9;
 
-// Words of a row of `columns4` times four columns.
-fn cache_words(columns4: u32) -> u32 {
-    return (columns4 + 7) / 8 * CACHE_BLOCK_WORDS;
+// Words of a row of `chunks` times eight columns.
+fn cache_words(chunks: u32) -> u32 {
+    return (chunks + 3) / 4 * CACHE_BLOCK_WORDS;
 }
 
-// Columns 4 * column4 .. 4 * column4 + 3 of the row that starts at word `row`.
-fn cache4(row: u32, column4: u32) -> vec4f {
-    let block = row + column4 / 8 * CACHE_BLOCK_WORDS;
-    let bytes = vec4u(cache[block + 1 + column4 % 8]) << vec4u(24, 16, 8, 0);
-    return bitcast<f32>(cache[block]) * vec4f(bitcast<vec4i>(bytes) >> vec4u(24));
+// The four signed bytes of a word.
+fn cache_steps(word: u32) -> vec4f {
+    return vec4f(bitcast<vec4i>(vec4u(word) << vec4u(24, 16, 8, 0)) >> vec4u(24));
+}
+
+// Columns 8 * chunk .. 8 * chunk + 7 of the row that starts at word `row`.
+fn cache8(row: u32, chunk: u32) -> mat2x4f {
+    let block = row + chunk / 4 * CACHE_BLOCK_WORDS;
+    let at = block + 1 + 2 * (chunk % 4);
+    return bitcast<f32>(cache[block]) * mat2x4f(cache_steps(cache[at]), cache_steps(cache[at + 1]));
 }
 
 // The nearest steps of each value, as bytes of a word.
@@ -27,18 +32,20 @@ fn cache_bytes(values: vec4f, inverse: f32) -> u32 {
 
 // The words of 32 columns. As whole numbers the largest magnitude is found even among
 // what is no number, which makes the scale none.
-fn cache_packed(values: array<vec4f, 8>) -> CacheBlock {
+fn cache_packed(values: array<mat2x4f, 4>) -> CacheBlock {
     var all = values;
     var most = vec4u();
-    for (var i = 0u; i < 8; i++) {
-        most = max(most, bitcast<vec4u>(all[i]) & vec4u(0x7fffffff));
+    for (var i = 0u; i < 4; i++) {
+        most = max(most, bitcast<vec4u>(all[i][0]) & vec4u(0x7fffffff));
+        most = max(most, bitcast<vec4u>(all[i][1]) & vec4u(0x7fffffff));
     }
     let largest = bitcast<f32>(max(max(most.x, most.y), max(most.z, most.w)));
     let inverse = select(0.0, 127 / largest, largest > 1e-30);
     var words: CacheBlock;
     words[0] = bitcast<u32>(largest * (1.0 / 127.0));
-    for (var i = 0u; i < 8; i++) {
-        words[i + 1] = cache_bytes(all[i], inverse);
+    for (var i = 0u; i < 4; i++) {
+        words[2 * i + 1] = cache_bytes(all[i][0], inverse);
+        words[2 * i + 2] = cache_bytes(all[i][1], inverse);
     }
     return words;
 }

@@ -2,10 +2,10 @@
 //
 // Needs WORKGROUP_SIZE and LANES, powers of two, LANES <= WORKGROUP_SIZE.
 
-var<workgroup> lanes_scratch: array<f32, WORKGROUP_SIZE>;
+var<workgroup> lanes_scratch: array<vec4f, WORKGROUP_SIZE>;
 
 // The sum of `value` over the lanes of the group, returned to each of them.
-fn lanes_sum(value: f32, lane: u32) -> f32 {
+fn lanes_sum4(value: vec4f, lane: u32) -> vec4f {
     if LANES == 1 {
         return value;
     }
@@ -22,4 +22,8 @@ fn lanes_sum(value: f32, lane: u32) -> f32 {
     // The next sum overwrites what slower lanes still read.
     workgroupBarrier();
     return total;
+}
+
+fn lanes_sum(value: f32, lane: u32) -> f32 {
+    return lanes_sum4(vec4f(value), lane).x;
 }

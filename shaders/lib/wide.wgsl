@@ -6,3 +6,8 @@ alias Wide = mat2x4f;
 fn wide(stored: Wide) -> mat2x4f {
     return stored;
 }
+
+// The same on their way into memory.
+fn wide_stored(values: mat2x4f) -> Wide {
+    return values;
+}

@@ -11,3 +11,10 @@ fn wide(stored: Wide) -> mat2x4f {
     let odd = bitcast<vec4f>(vec4u(stored >> vec4u(32)));
     return mat2x4f(even.x, odd.x, even.y, odd.y, even.z, odd.z, even.w, odd.w);
 }
+
+// The same on their way into memory.
+fn wide_stored(values: mat2x4f) -> Wide {
+    let even = bitcast<vec4u>(vec4f(values[0].x, values[0].z, values[1].x, values[1].z));
+    let odd = bitcast<vec4u>(vec4f(values[0].y, values[0].w, values[1].y, values[1].w));
+    return Wide(even) | (Wide(odd) << vec4u(32));
+}

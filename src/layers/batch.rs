@@ -1,5 +1,8 @@
 //! The tokens of one step, as tensors that the host writes in one upload.
 
+use std::borrow::Borrow;
+use std::cell::RefCell;
+
 use super::Rotary;
 use crate::gpu::{Cache, Gpu, Tensor, Tiers};
 use crate::ops::{Keys, Splits};
@@ -60,13 +63,19 @@ pub struct Batch {
     pub outputs: Tensor, // [outputs] of u32
     /// Cosines and sines of the tokens' angles.
     pub rotations: Tensor, // [tokens, pairs, 2]
+    /// What workgroups draw that merge parts of a context; zeros between launches.
+    pub tickets: Tensor, // [tokens * MOST_HEADS], for as few tokens as have their context split
     all: Tensor,
+    /// Where the host puts them together.
+    values: RefCell<Vec<u32>>,
 }
 
 /// Tensors start at multiples of this many values: every device can bind a buffer there.
 const ALIGNMENT: usize = 64;
 /// Most tokens whose context is split over several workgroups; more keep the device busy anyway.
 const SPLIT_TOKENS: usize = 8;
+/// Heads of a token that may have tickets.
+const MOST_HEADS: usize = 256;
 
 impl Batch {
     /// Tensors for steps of `shape`, for a model with `pairs` pairs of rotary columns.
@@ -114,16 +123,23 @@ impl Batch {
             blocks,
             outputs,
             rotations,
+            tickets: Tensor::new(gpu, &[tokens.min(SPLIT_TOKENS) * MOST_HEADS]),
             all,
+            values: RefCell::default(),
         }
     }
 
     /// The shape of a step of `spans`.
-    pub fn shape_of(spans: &[Span], blocks_per_sequence: usize, block: usize) -> BatchShape {
+    pub fn shape_of<S: Borrow<Span>>(
+        spans: &[S],
+        blocks_per_sequence: usize,
+        block: usize,
+    ) -> BatchShape {
+        let sum = |count: fn(&Span) -> usize| spans.iter().map(|span| count(span.borrow())).sum();
         BatchShape {
-            tokens: spans.iter().map(|span| span.tokens.len()).sum(),
+            tokens: sum(|span| span.tokens.len()),
             sequences: spans.len(),
-            outputs: spans.iter().map(|span| span.outputs).sum(),
+            outputs: sum(|span| span.outputs),
             blocks_per_sequence,
             block,
         }
@@ -152,8 +168,10 @@ impl Batch {
     }
 
     /// Uploads the tokens of the next step.
+    ///
+    /// Steps under way keep theirs: an upload takes its turn between the submits.
     #[track_caller]
-    pub fn write(&self, gpu: &Gpu, spans: &[Span], rotary: &Rotary) {
+    pub fn write<S: Borrow<Span>>(&self, gpu: &Gpu, spans: &[S], rotary: &Rotary) {
         let BatchShape {
             blocks_per_sequence,
             block,
@@ -163,32 +181,58 @@ impl Batch {
             Self::shape_of(spans, blocks_per_sequence, block),
             self.shape
         );
-        let mut parts: [Vec<u32>; 7] = Default::default();
-        let [ids, positions, slots, sequences, blocks, outputs, rotations] = &mut parts;
-        for (sequence, span) in spans.iter().enumerate() {
-            let end = span.start + span.tokens.len();
-            assert!(
-                end <= span.blocks.len() * block,
-                "{} blocks for {end} tokens",
-                span.blocks.len()
-            );
-            ids.extend(&span.tokens);
-            for position in span.start..end {
-                positions.push(position as u32);
-                slots
-                    .push(span.blocks[position / block] * block as u32 + (position % block) as u32);
-                sequences.push(sequence as u32);
-                rotations.extend(rotary.rotations(position).flatten().map(f32::to_bits));
-            }
-            blocks.extend(&span.blocks);
-            blocks.resize((sequence + 1) * blocks_per_sequence, 0);
-            outputs.extend((ids.len() - span.outputs..ids.len()).map(|token| token as u32));
-        }
-        let mut values = Vec::with_capacity(self.all.bytes() as usize / 4);
-        for part in parts {
+        let spans = || spans.iter().map(Borrow::borrow);
+        let ends = || spans().map(|span: &Span| span.start + span.tokens.len());
+        let positions = || spans().zip(ends()).flat_map(|(span, end)| span.start..end);
+        let mut values = self.values.borrow_mut();
+        values.clear();
+        let mut part = |part: &mut dyn Iterator<Item = u32>| {
             values.extend(part);
-            values.resize(values.len().next_multiple_of(ALIGNMENT), 0);
-        }
+            let end = values.len().next_multiple_of(ALIGNMENT);
+            values.resize(end, 0);
+        };
+        part(&mut spans().flat_map(|span| span.tokens.iter().copied()));
+        part(&mut positions().map(|position| position as u32));
+        part(
+            &mut spans()
+                .zip(ends())
+                .flat_map(|(span, end)| slots(span, end, block)),
+        );
+        part(
+            &mut spans().enumerate().flat_map(|(sequence, span)| {
+                std::iter::repeat_n(sequence as u32, span.tokens.len())
+            }),
+        );
+        part(&mut spans().flat_map(|span| {
+            let rest = blocks_per_sequence - span.blocks.len();
+            span.blocks
+                .iter()
+                .copied()
+                .chain(std::iter::repeat_n(0, rest))
+        }));
+        let mut first = 0;
+        part(&mut spans().flat_map(|span| {
+            first += span.tokens.len();
+            (first - span.outputs..first).map(|token| token as u32)
+        }));
+        part(
+            &mut positions()
+                .flat_map(|position| rotary.rotations(position).flatten().map(f32::to_bits)),
+        );
         self.all.write(gpu, &values);
     }
+}
+
+/// The rows of the cache that the tokens of a span go to.
+#[track_caller]
+fn slots(span: &Span, end: usize, block: usize) -> impl Iterator<Item = u32> {
+    assert!(
+        end <= span.blocks.len() * block,
+        "{} blocks for {end} tokens",
+        span.blocks.len()
+    );
+    let slot = move |position: usize| {
+        span.blocks[position / block] * block as u32 + (position % block) as u32
+    };
+    (span.start..end).map(slot)
 }

@@ -1,10 +1,10 @@
 use super::{Batch, LayerCache, Linear, RmsNorm};
 use crate::gpu::{Pass, Tensor};
-use crate::ops::{self, HeadNorms, JoinedHeads, Pairing, RopeColumns};
+use crate::ops::{self, HeadNorms, Input, JoinedHeads, KeyHeads, Pairing, RopeColumns};
 
 /// Grouped-query attention (GQA, arXiv 2305.13245), as in Qwen and Llama.
 ///
-/// The cache holds keys and then values of a token, `2 * kv_heads * head_dim` columns in all.
+/// The cache holds keys and then values of a token, as [`KeyHeads`] says.
 pub struct GroupedQueryAttention {
     /// `q_proj` above `k_proj` above `v_proj`, so that one launch reads all three.
     pub qkv_proj: Linear, // [(heads + 2 * kv_heads) * head_dim, hidden]
@@ -29,16 +29,19 @@ pub struct GroupedQueryAttention {
 }
 
 impl GroupedQueryAttention {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
+    /// Adds what the tokens attend to to the residual stream.
+    ///
+    /// `x: [tokens, hidden]`, `residual: [tokens, hidden]`
     #[track_caller]
     pub fn forward(
         &self,
         pass: &mut Pass,
-        x: &Tensor,
+        x: &Input,
         batch: &Batch,
         cache: &LayerCache,
-    ) -> Tensor {
-        let [tokens, _] = x.dims();
+        residual: &Tensor,
+    ) {
+        let [tokens, _] = x.x.dims();
         assert_eq!(self.q_norm.is_some(), self.k_norm.is_some());
         let norms = self.q_norm.as_ref().zip(self.k_norm.as_ref());
         let joined = JoinedHeads {
@@ -63,13 +66,24 @@ impl GroupedQueryAttention {
             &batch.rotations,
             &batch.slots,
             &cache.rows,
-        ); // [tokens, heads, head_dim]
+        ); // [tokens, heads, width]
         let keys = batch.keys(&cache.rows);
         let splits = batch.splits(pass.gpu.tiers);
-        let values =
-            ops::grouped_attention(pass, &q, &keys, self.kv_heads, splits, self.softmax_scale);
-        self.o_proj
-            .forward(pass, &values.reshape(&[tokens, self.heads * self.head_dim]))
+        let key_heads = KeyHeads {
+            count: self.kv_heads,
+            columns: self.head_dim,
+        };
+        let values = ops::grouped_attention(
+            pass,
+            &q,
+            &keys,
+            key_heads,
+            splits,
+            &batch.tickets,
+            self.softmax_scale,
+        ); // [tokens, heads, head_dim]
+        let values = values.reshape(&[tokens, self.heads * self.head_dim]);
+        self.o_proj.add_forward(pass, &values, residual);
     }
 
     /// Bytes of weights that a step reads.

@@ -1,6 +1,6 @@
 use super::{Batch, Linear};
 use crate::gpu::{Cache, Pass, Tensor};
-use crate::ops::{self, Centring, Chosen, IndexQueries, Pairing, RopeColumns};
+use crate::ops::{self, Centring, Chosen, IndexQueries, Input, Pairing, RopeColumns};
 
 /// Bytes of scores that are kept at a time, at most.
 const SCORES: u64 = 64 << 20;
@@ -30,12 +30,12 @@ impl Indexer {
     pub fn forward(
         &self,
         pass: &mut Pass,
-        x: &Tensor,
-        low_rank: &Tensor,
+        x: &Input,
+        low_rank: &Input,
         batch: &Batch,
         cache: &Cache,
     ) -> Option<Chosen> {
-        let [tokens, _] = x.dims();
+        let [tokens, _] = x.x.dims();
         let capacity = batch.shape.blocks_per_sequence * batch.block;
         if capacity <= self.most {
             return None;

@@ -1,6 +1,6 @@
 use super::{Batch, Indexer, LayerCache, Linear, RmsNorm};
 use crate::gpu::{Pass, Tensor, Weight};
-use crate::ops::{self, Chosen, HeadSlices, LatentColumns, Pairing, RopeColumns};
+use crate::ops::{self, Chosen, Input, LatentColumns, Latents};
 
 /// Multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434).
 ///
@@ -53,11 +53,11 @@ struct Projected {
     kv: Tensor, // [tokens, ..]
     offset: usize,
     /// What the queries were made of.
-    low_rank: Option<Tensor>, // [tokens, rank]
+    low_rank: Option<Input>, // [tokens, rank]
 }
 
 impl QueryProjection {
-    fn forward(&self, pass: &mut Pass, x: &Tensor) -> Projected {
+    fn forward(&self, pass: &mut Pass, x: &Input) -> Projected {
         match self {
             Self::Full { q_proj, kv_a_proj } => Projected {
                 q: q_proj.forward(pass, x),
@@ -72,7 +72,7 @@ impl QueryProjection {
             } => {
                 let both = qkv_a_proj.forward(pass, x); // [tokens, rank + latent + rope]
                 let low_rank = q_a_norm.forward(pass, &both); // [tokens, rank]
-                let [_, rank] = low_rank.dims();
+                let [_, rank] = low_rank.x.dims();
                 Projected {
                     q: q_b_proj.forward(pass, &low_rank),
                     kv: both,
@@ -85,17 +85,19 @@ impl QueryProjection {
 }
 
 impl LatentAttention {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
+    /// Adds what the tokens attend to to the residual stream.
+    ///
+    /// `x: [tokens, hidden]`, `residual: [tokens, hidden]`
     pub fn forward(
         &self,
         pass: &mut Pass,
-        x: &Tensor,
+        x: &Input,
         batch: &Batch,
         cache: &LayerCache,
-    ) -> Tensor {
-        let [tokens, _] = x.dims();
+        residual: &Tensor,
+    ) {
+        let [tokens, _] = x.x.dims();
         let [_, pairs, _] = batch.rotations.dims();
-        let width = cache.rows.width;
         let (heads, latent) = (self.k_up.count, self.k_up.rows);
 
         let Projected {
@@ -106,53 +108,37 @@ impl LatentAttention {
         } = self.query.forward(pass, x);
         let chosen = self.choose(pass, x, low_rank, batch, cache);
         let q = q.reshape(&[tokens, heads, self.nope + 2 * pairs]);
-        let rotary = RopeColumns {
-            offset: self.nope,
-            pairing: Pairing::Interleaved,
+        let latents = Latents {
+            kv: &kv,
+            columns: LatentColumns {
+                offset,
+                rope_start: latent,
+            },
+            gain: &self.kv_a_norm.gain,
+            epsilon: self.kv_a_norm.epsilon,
+            rotations: &batch.rotations,
+            slots: &batch.slots,
+            cache: &cache.rows,
         };
-        ops::rope(pass, &q, &batch.rotations, rotary);
-        let slices = HeadSlices {
-            inner: self.nope,
-            width,
-        };
-        let q = ops::matmul_heads(pass, &q, &self.k_up, slices); // [tokens, heads, width]
-
-        let columns = LatentColumns {
-            offset,
-            rope_start: latent,
-        };
-        let gain = (&self.kv_a_norm.gain, self.kv_a_norm.epsilon);
-        ops::store_latent(
-            pass,
-            &kv,
-            columns,
-            gain,
-            &batch.rotations,
-            &batch.slots,
-            &cache.rows,
-        );
+        let q = ops::absorb_query(pass, &q, &self.k_up, &latents); // [tokens, heads, width]
 
         let keys = match &chosen {
             Some(chosen) => chosen.keys(&cache.rows),
             None => batch.keys(&cache.rows),
         };
         let splits = batch.splits(pass.gpu.tiers);
-        let attended = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
-        let slices = HeadSlices {
-            inner: latent,
-            width: self.v_up.rows,
-        };
-        let values = ops::matmul_heads(pass, &attended, &self.v_up, slices); // [tokens, heads, value]
-        self.o_proj
-            .forward(pass, &values.reshape(&[tokens, heads * self.v_up.rows]))
+        let parts = ops::latent_attention(pass, &q, &keys, latent, splits, self.softmax_scale);
+        let values = ops::merge_heads(pass, &parts, &self.v_up); // [tokens, heads, value]
+        let values = values.reshape(&[tokens, heads * self.v_up.rows]);
+        self.o_proj.add_forward(pass, &values, residual);
     }
 
     /// The keys that the tokens attend to, where that is not all of them.
     fn choose(
         &self,
         pass: &mut Pass,
-        x: &Tensor,
-        low_rank: Option<Tensor>,
+        x: &Input,
+        low_rank: Option<Input>,
         batch: &Batch,
         cache: &LayerCache,
     ) -> Option<Chosen> {

@@ -1,10 +1,13 @@
 use super::Linear;
-use crate::gpu::{Pass, Tensor, Weight};
-use crate::ops::{self, Routes, RoutingRule};
+use crate::gpu::{Pass, Tensor, Tiers, Weight};
+use crate::ops::{self, Input, Routes, RoutingRule};
 
 /// Most tokens for which reading an expert's weights once per token is faster than grouping
 /// tokens by expert.
-const FEW_TOKENS: usize = 8;
+fn few_tokens(tiers: Tiers) -> usize {
+    // Software adapters launch quickly and read slowly.
+    if tiers.software { 2 } else { 8 }
+}
 
 /// Routed and shared experts (DeepSeekMoE, arXiv 2401.06066).
 ///
@@ -25,28 +28,37 @@ pub struct MixtureOfExperts {
 }
 
 impl MixtureOfExperts {
-    /// The experts' sum, and which experts they were.
+    /// Adds the experts' sum to the residual stream; tells which experts they were.
     ///
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> (Tensor, Routes) {
-        let [tokens, _] = x.dims();
+    /// `x: [tokens, hidden]`, `residual: [tokens, hidden]`
+    pub fn forward(&self, pass: &mut Pass, x: &Input, residual: &Tensor) -> Routes {
+        let [tokens, _] = x.x.dims();
         let scores = self.gate.forward(pass, x); // [tokens, experts]
         let routes = ops::route(pass, &scores, &self.bias, &self.rule);
-        let y = match &self.gate_up[..] {
-            [gate_up] if tokens <= FEW_TOKENS => {
+        match &self.gate_up[..] {
+            [gate_up] if tokens <= few_tokens(pass.gpu.tiers) => {
                 let hidden = ops::expert_gate_up(pass, x, gate_up, &routes); // [tokens, slots, intermediate]
-                ops::expert_down(pass, &hidden, &self.down_proj, &routes)
+                ops::add_expert_down(pass, &hidden, &self.down_proj, &routes, residual);
             }
             gate_up => {
+                let x = x.rows(pass);
                 let groups = ops::group_by_expert(pass, &routes.choices, self.down_proj.count);
-                let gate_up: Vec<_> = gate_up.iter().collect();
-                let both = ops::expert_matmul(pass, x, &gate_up, &groups); // [tokens, slots, 2 * intermediate]
-                let hidden = ops::swiglu(pass, &both); // [tokens, slots, intermediate]
+                let hidden = match gate_up {
+                    [gate_up] if groups.unit.is_none() => {
+                        ops::expert_gate_up_grouped(pass, &x, gate_up, &groups)
+                    }
+                    // Of two formats, or multiplied by matrix units.
+                    gate_up => {
+                        let both: Vec<_> = gate_up.iter().collect();
+                        let both = ops::expert_matmul(pass, &x, &both, &groups); // [tokens, slots, 2 * intermediate]
+                        ops::swiglu(pass, &both)
+                    }
+                }; // [tokens, slots, intermediate]
                 let outputs = ops::expert_matmul(pass, &hidden, &[&self.down_proj], &groups); // [tokens, slots, hidden]
-                ops::combine(pass, &outputs, &routes.weights)
+                ops::add_combined(pass, &outputs, &routes.weights, residual);
             }
-        };
-        (y, routes)
+        }
+        routes
     }
 
     /// Bytes of weights that a step of one token reads: those of its own experts.

@@ -1,6 +1,6 @@
 use super::Linear;
 use crate::gpu::{Pass, Tensor};
-use crate::ops;
+use crate::ops::{self, Input};
 
 /// A gated feed-forward network (SwiGLU).
 pub struct Mlp {
@@ -11,11 +11,18 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> Tensor {
-        let both = self.gate_up.forward(pass, x); // [tokens, 2 * intermediate]
-        let hidden = ops::swiglu(pass, &both); // [tokens, intermediate]
-        self.down_proj.forward(pass, &hidden)
+    /// Adds the network's output to the residual stream.
+    ///
+    /// `x: [tokens, hidden]`, `residual: [tokens, hidden]`
+    pub fn forward(&self, pass: &mut Pass, x: &Input, residual: &Tensor) {
+        let [tokens, _] = x.x.dims();
+        let hidden = if tokens == 1 && self.gate_up.weight.shards.len() == 1 {
+            ops::gate_up(pass, x, &self.gate_up.weight)
+        } else {
+            let both = self.gate_up.forward(pass, x); // [tokens, 2 * intermediate]
+            ops::swiglu(pass, &both)
+        }; // [tokens, intermediate]
+        self.down_proj.add_forward(pass, &hidden, residual);
     }
 
     /// Bytes of weights that a step reads.

@@ -19,7 +19,7 @@ pub use mlp::Mlp;
 pub use rotary::{Llama3, Rotary, Scaling, Yarn};
 
 use crate::gpu::{Pass, Tensor, Weight};
-use crate::ops::{self, Columns};
+use crate::ops::{self, Columns, Input, Norm};
 
 /// A matrix that activations are multiplied with.
 pub struct Linear {
@@ -29,8 +29,15 @@ pub struct Linear {
 
 impl Linear {
     /// `x: [tokens, inner]` → `[tokens, outer]`
-    pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> Tensor {
+    pub fn forward(&self, pass: &mut Pass, x: impl Into<Input>) -> Tensor {
         ops::matmul(pass, x, &self.weight)
+    }
+
+    /// Adds what [`Linear::forward`] gives to `sum`.
+    ///
+    /// `x: [tokens, inner]`, `sum: [tokens, outer]`
+    pub fn add_forward(&self, pass: &mut Pass, x: impl Into<Input>, sum: &Tensor) {
+        ops::add_matmul(pass, x, &self.weight, sum);
     }
 
     /// Bytes of weights that a step reads.
@@ -48,23 +55,21 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// `x: [tokens, width]` → `[tokens, width]`
-    pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> Tensor {
-        self.forward_columns(pass, x, 0)
-    }
-
-    /// The columns of `x` from `offset` on.
+    /// The first columns of `x`, normalised: by a launch, or for a single token by whatever reads it, before `x` is
+    /// written again.
     ///
-    /// `x: [tokens, wider]` → `[tokens, width]`
-    pub fn forward_columns(&self, pass: &mut Pass, x: &Tensor, offset: usize) -> Tensor {
-        let [width] = self.gain.dims();
-        ops::rms_norm(pass, x, Columns { offset, width }, &self.gain, self.epsilon)
-    }
-
-    /// The residual stream after `update`, and that sum normalised.
-    ///
-    /// `x, update: [tokens, width]` → `[tokens, width]` twice
-    pub fn add_forward(&self, pass: &mut Pass, x: &Tensor, update: &Tensor) -> (Tensor, Tensor) {
-        ops::add_rms_norm(pass, x, update, &self.gain, self.epsilon)
+    /// `x: [tokens, width or more]` → `[tokens, width]`
+    pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> Input {
+        let ([tokens, _], [width]) = (x.dims(), self.gain.dims());
+        let (gain, epsilon) = (&self.gain, self.epsilon);
+        if tokens > 1 {
+            let columns = Columns { offset: 0, width };
+            return Input::from(&ops::rms_norm(pass, x, columns, gain, epsilon));
+        }
+        let gain = gain.clone();
+        Input {
+            x: x.view(0, &[1, width]),
+            norm: Some(Norm { gain, epsilon }),
+        }
     }
 }

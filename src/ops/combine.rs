@@ -10,15 +10,15 @@ struct Params {
     width: u32,
 }
 
-/// Expert outputs back to tokens: the weighted sum over the slots.
+/// Expert outputs back to tokens: adds the weighted sum over the slots to `sum`.
 ///
-/// `x: [tokens, slots, width]`, `weights: [tokens, slots]` → `[tokens, width]`
+/// `x: [tokens, slots, width]`, `weights: [tokens, slots]`, `sum: [tokens, width]`
 #[track_caller]
-pub fn combine(pass: &mut Pass, x: &Tensor, weights: &Tensor) -> Tensor {
+pub fn add_combined(pass: &mut Pass, x: &Tensor, weights: &Tensor, sum: &Tensor) {
     let [tokens, slots, width] = x.dims();
     assert_eq!(weights.dims(), [tokens, slots]);
+    assert_eq!(sum.dims(), [tokens, width]);
 
-    let y = pass.tensor(&[tokens, width]);
     pass.dispatch(Dispatch {
         kernel: kernel!("combine"),
         constants: &[],
@@ -28,8 +28,7 @@ pub fn combine(pass: &mut Pass, x: &Tensor, weights: &Tensor) -> Tensor {
         },
         inputs: &[x, weights],
         weight: None,
-        outputs: &[&y],
+        outputs: &[sum],
         workgroups: [width.div_ceil(64), tokens, 1],
     });
-    y
 }

@@ -10,35 +10,38 @@ use crate::kernel;
 struct Params {
     slots: u32,
     outer: u32,
-    later_shard: u32,
 }
 
-/// The weighted sum of every slot's expert output, for few tokens.
+/// Adds the weighted sum of every slot's expert output to `sum`, for few tokens.
 ///
-/// `x: [tokens, slots, inner]`, `weight: [experts, outer, inner]` → `[tokens, outer]`
+/// `x: [tokens, slots, inner]`, `weight: [experts, outer, inner]`, `sum: [tokens, outer]`
 #[track_caller]
-pub fn expert_down(pass: &mut Pass, x: &Tensor, weight: &Weight, routes: &Routes) -> Tensor {
+pub fn add_expert_down(
+    pass: &mut Pass,
+    x: &Tensor,
+    weight: &Weight,
+    routes: &Routes,
+    sum: &Tensor,
+) {
     let [tokens, slots, inner] = x.dims();
     assert_eq!(inner, weight.columns);
     assert_eq!(routes.choices.dims(), [tokens, slots]);
 
     let padded = pad_for_shards(pass, x, weight);
-    let y = pass.tensor(&[tokens, weight.rows]);
-    let tiers = pass.gpu.tiers;
-    for (number, (shard, x)) in weight.shards.iter().zip(&padded).enumerate() {
+    assert_eq!(sum.dims(), [tokens, weight.rows]);
+    let lanes = dot_lanes(pass.gpu.tiers);
+    for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_down"),
-            constants: &dot_lanes(tiers),
+            constants: &lanes,
             params: Params {
                 slots: slots as u32,
                 outer: weight.rows as u32,
-                later_shard: u32::from(number > 0),
             },
             inputs: &[x, &routes.choices, &routes.weights],
             weight: Some(shard),
-            outputs: &[&y],
-            workgroups: [dot_groups(tiers, weight.rows, 4), tokens, 1],
+            outputs: &[sum],
+            workgroups: [dot_groups(&lanes, weight.rows, 4), tokens, 1],
         });
     }
-    y
 }

@@ -1,6 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::Groups;
+use super::expert_matrix::expert_matrix;
 use super::pad::pad_for_shards;
 use crate::gpu::{Dispatch, Pass, Tensor, Weight};
 use crate::kernel;
@@ -33,6 +34,11 @@ pub fn expert_matmul(pass: &mut Pass, x: &Tensor, weights: &[&Weight], groups: &
     let mut first_column = 0;
     for weight in weights {
         assert_eq!(weight.columns, columns, "weights side by side");
+        if let Some(unit) = groups.unit {
+            expert_matrix(pass, (x, repeat), weight, groups, (&y, first_column), unit);
+            first_column += weight.rows;
+            continue;
+        }
         let params = Params {
             repeat: repeat as u32,
             outer: weight.rows as u32,
@@ -55,16 +61,15 @@ fn launch(
 ) {
     let [max_tiles, _] = groups.tiles.dims();
     let padded = pad_for_shards(pass, x, weight);
-    let lanes = if pass.gpu.tiers.software { 8 } else { 64 };
     for (shard, x) in weight.shards.iter().zip(&padded) {
         pass.dispatch(Dispatch {
             kernel: kernel!("expert_matmul"),
-            constants: &[("WORKGROUP_SIZE", lanes as u32)],
+            constants: &groups.blocks.constants(),
             params,
             inputs: &[x, &groups.entries, &groups.tiles],
             weight: Some(shard),
             outputs: &[y],
-            workgroups: [weight.rows.div_ceil(4 * lanes), max_tiles, 1],
+            workgroups: [weight.rows.div_ceil(groups.blocks.rows), max_tiles, 1],
         });
     }
 }

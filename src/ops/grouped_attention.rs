@@ -1,67 +1,92 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{Keys, Splits, merge_splits};
-use crate::gpu::{Dispatch, Pass, Tensor, Tiers};
+use super::attend::{AttendParams, Attending};
+use super::{Keys, Splits};
+use crate::gpu::{Dispatch, Pass, Tensor};
 use crate::kernel;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
-    heads: u32,
-    kv_heads: u32,
+    attend: AttendParams,
     head_dim: u32,
-    blocks_per_sequence: u32,
-    splits: u32,
-    split_keys: u32,
-    scale: f32,
 }
 
-/// The most columns that a head may have: four to a lane, and workgroup memory for 64 lanes.
+/// The most columns that a head may have.
 pub const MOST_HEAD_COLUMNS: usize = 256;
+
+/// Heads of keys, and of values, of the cache's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHeads {
+    /// How many.
+    pub count: usize,
+    /// Columns of each; zeros fill them up to a multiple of 8.
+    pub columns: usize,
+}
+
+impl KeyHeads {
+    /// Columns of a head with what fills it up.
+    pub fn width(&self) -> usize {
+        self.columns.next_multiple_of(8)
+    }
+
+    /// Columns of a row of the cache: keys before values.
+    pub fn row(&self) -> usize {
+        2 * self.count * self.width()
+    }
+}
 
 /// Grouped-query attention: the heads of a group share a head of keys and one of values, which
 /// lie in the cache's rows as [`super::store_heads`] puts them there.
 ///
-/// `q: [tokens, heads, head_dim]` → `[tokens, heads, head_dim]`
+/// Where a context is split, the last of its workgroups merges the parts. `tickets`, at least
+/// `tokens * heads` u32, says which one that is: zeros before and after.
+///
+/// `q: [tokens, heads, width]` → `[tokens, heads, columns]`
 #[track_caller]
 pub fn grouped_attention(
     pass: &mut Pass,
     q: &Tensor,
     keys: &Keys,
-    kv_heads: usize,
+    key_heads: KeyHeads,
     splits: Splits,
+    tickets: &Tensor,
     scale: f32,
 ) -> Tensor {
-    let [tokens, heads, head_dim] = q.dims();
-    let [_, blocks_per_sequence] = keys.blocks.dims();
-    assert_eq!(keys.cache.width, 2 * kv_heads * head_dim);
-    assert_eq!(keys.positions.dims(), [tokens]);
-    assert_eq!(keys.sequences.dims(), [tokens]);
-    assert!(
-        heads.is_multiple_of(kv_heads),
-        "{heads} heads in {kv_heads} groups"
+    let [tokens, heads, width] = q.dims();
+    let columns = key_heads.columns;
+    assert_eq!(
+        (width, keys.cache.width),
+        (key_heads.width(), key_heads.row())
     );
     assert!(
-        head_dim.is_multiple_of(4) && (4..=MOST_HEAD_COLUMNS).contains(&head_dim),
-        "heads of {head_dim} columns"
+        columns.is_multiple_of(4) && (4..=MOST_HEAD_COLUMNS).contains(&columns),
+        "heads of {columns} columns"
     );
-
-    let z = pass.tensor(&[tokens, splits.count, heads, head_dim]);
-    let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
+    let attending = Attending {
+        q,
+        keys,
+        kv_heads: key_heads.count,
+        value: width,
+        splits,
+        scale,
+    };
+    let (attend, workgroups) = attending.plan();
+    // A single part is the whole.
+    let parts = if splits.count == 1 {
+        0
+    } else {
+        tokens * splits.count * heads * (width + 2)
+    };
+    assert!(splits.count == 1 || tickets.shape()[0] >= tokens * heads);
+    let parts = pass.tensor(&[parts.max(1)]);
+    let y = pass.tensor(&[tokens, heads, columns]);
     pass.dispatch(Dispatch {
         kernel: kernel!("grouped_attention").over(keys.cache.kind),
-        constants: &[
-            ("BLOCK", keys.block as u32),
-            ("WORKGROUP_SIZE", lanes(pass.gpu.tiers, head_dim)),
-        ],
+        constants: &attending.constants(pass.gpu.tiers),
         params: Params {
-            heads: heads as u32,
-            kv_heads: kv_heads as u32,
-            head_dim: head_dim as u32 / 4,
-            blocks_per_sequence: blocks_per_sequence as u32,
-            splits: splits.count as u32,
-            split_keys: splits.keys as u32,
-            scale,
+            attend,
+            head_dim: columns as u32 / 4,
         },
         inputs: &[
             q,
@@ -71,23 +96,8 @@ pub fn grouped_attention(
             keys.blocks,
         ],
         weight: None,
-        outputs: &[&z, &stats],
-        workgroups: [
-            kv_heads * (heads / kv_heads).div_ceil(4),
-            splits.count,
-            tokens,
-        ],
+        outputs: &[&parts, tickets, &y],
+        workgroups,
     });
-    merge_splits(pass, &z, &stats, keys.positions, splits.keys)
-}
-
-/// Lanes of a workgroup: at least one per four columns of a head.
-///
-/// Software adapters switch between lanes at every barrier, so there none is left over.
-fn lanes(tiers: Tiers, head_dim: usize) -> u32 {
-    if tiers.software {
-        (head_dim as u32 / 4).max(tiers.subgroup_size.max(8))
-    } else {
-        64
-    }
+    y
 }

@@ -57,7 +57,7 @@ pub fn index_scores(
     assert_eq!(keys.positions.dims(), [all]);
     assert_eq!(keys.sequences.dims(), [all]);
     assert_eq!(queries.weights.dims(), [all, stride]);
-    assert!(width.is_multiple_of(4), "{width} columns");
+    assert!(width.is_multiple_of(8), "{width} columns");
     assert!(queries.offset + heads <= stride && tokens.end <= all);
 
     let y = pass.tensor(&[tokens.len(), capacity]);
@@ -69,7 +69,7 @@ pub fn index_scores(
         ],
         params: Params {
             heads: heads as u32,
-            width: (width / 4) as u32,
+            width: (width / 8) as u32,
             stride: stride as u32,
             offset: queries.offset as u32,
             blocks_per_sequence: blocks_per_sequence as u32,

@@ -1,12 +1,13 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::merge_splits;
-use crate::gpu::{Cache, Dispatch, Pass, Tensor, Tiers};
+use super::attend::Attending;
+use super::{Keys, Splits};
+use crate::gpu::{Dispatch, Kernel, Pass, Tensor, Tiers};
 use crate::kernel;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct SubgroupParams {
     heads: u32,
     width: u32,
     latent: u32,
@@ -16,36 +17,22 @@ struct Params {
     scale: f32,
 }
 
-/// The cached rows that each token attends to: those of its sequence up to its position.
-pub struct Keys<'a> {
-    /// One row per slot.
-    pub cache: &'a Cache, // [slots, width]
-    /// Each token's position in its sequence.
-    pub positions: &'a Tensor, // [tokens] of u32
-    /// Each token's row of `blocks`.
-    pub sequences: &'a Tensor, // [tokens] of u32
-    /// Where the blocks of each sequence lie, in units of blocks.
-    pub blocks: &'a Tensor, // [sequences, blocks_per_sequence] of u32
-    /// Slots of a block.
-    pub block: usize,
-}
-
-/// How many workgroups share the context of a token.
-///
-/// The number is fixed when a step is recorded, the context is not: a short context uses
-/// fewer splits, and the other workgroups leave at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Splits {
-    /// The most splits.
-    pub count: usize,
-    /// The fewest keys that are worth a split of their own.
-    pub keys: usize,
+/// What attention made of the parts of each token's context.
+pub struct LatentParts {
+    /// A part's mean of the latents.
+    pub z: Tensor, // [tokens, splits, heads, latent]
+    /// Its largest score, and the sum of its exponentials.
+    pub stats: Tensor, // [tokens, splits, heads, 2]
+    /// How long the contexts are.
+    pub positions: Tensor, // [tokens] of u32
+    /// How they were split.
+    pub splits: Splits,
 }
 
 /// Multi-head latent attention in absorbed form: one key head, whose first `latent` columns
 /// are the value too.
 ///
-/// `q: [tokens, heads, width]` → `[tokens, heads, latent]`
+/// `q: [tokens, heads, width]`
 #[track_caller]
 pub fn latent_attention(
     pass: &mut Pass,
@@ -54,38 +41,80 @@ pub fn latent_attention(
     latent: usize,
     splits: Splits,
     scale: f32,
-) -> Tensor {
+) -> LatentParts {
+    let [tokens, heads, width] = q.dims();
+    assert_eq!(keys.cache.width, width);
+    // A lane has 176 bytes of workgroup memory, of which every device has 16 KiB.
+    assert!((8..=680).contains(&latent), "a latent of {latent} columns");
+    let attending = Attending {
+        q,
+        keys,
+        kv_heads: 1,
+        value: latent,
+        splits,
+        scale,
+    };
+    let (params, workgroups) = attending.plan();
+    let parts = LatentParts {
+        z: pass.tensor(&[tokens, splits.count, heads, latent]),
+        stats: pass.tensor(&[tokens, splits.count, heads, 2]),
+        positions: keys.positions.clone(),
+        splits,
+    };
+    let tiers = pass.gpu.tiers;
+    if keys.cache.is_plain() && fits_a_subgroup(tiers, latent, width) {
+        let kernel = kernel!("latent_attention_subgroup");
+        in_a_subgroup(pass, kernel, 4, &attending, &parts);
+        return parts;
+    }
+    if suits_registers(tiers, heads) {
+        let kernel = kernel!("latent_attention_registers").over(keys.cache.kind);
+        in_a_subgroup(pass, kernel, 16, &attending, &parts);
+        return parts;
+    }
+    pass.dispatch(Dispatch {
+        kernel: kernel!("latent_attention").over(keys.cache.kind),
+        constants: &attending.constants(tiers),
+        params,
+        inputs: &[
+            q,
+            &keys.cache.rows,
+            keys.positions,
+            keys.sequences,
+            keys.blocks,
+        ],
+        weight: None,
+        outputs: &[&parts.z, &parts.stats],
+        workgroups,
+    });
+    parts
+}
+
+/// By a kernel that works inside a subgroup, on so many heads.
+fn in_a_subgroup(
+    pass: &mut Pass,
+    kernel: Kernel,
+    tile: usize,
+    attending: &Attending,
+    parts: &LatentParts,
+) {
+    let Attending {
+        q,
+        keys,
+        value,
+        splits,
+        scale,
+        ..
+    } = *attending;
     let [tokens, heads, width] = q.dims();
     let [_, blocks_per_sequence] = keys.blocks.dims();
-    assert_eq!(keys.cache.width, width);
-    assert_eq!(keys.positions.dims(), [tokens]);
-    assert_eq!(keys.sequences.dims(), [tokens]);
-    assert!(
-        latent.is_multiple_of(4) && width.is_multiple_of(4),
-        "{latent} of {width} columns"
-    );
-    // A lane has 96 bytes of workgroup memory, of which every device has 16 KiB.
-    assert!((4..=680).contains(&latent), "a latent of {latent} columns");
-
-    let small = keys.cache.is_plain() && fits_a_subgroup(pass.gpu.tiers, latent, width);
-    let (kernel, unit) = if small {
-        (kernel!("latent_attention_subgroup"), 8)
-    } else {
-        (kernel!("latent_attention").over(keys.cache.kind), 4)
-    };
-    let constants = [
-        ("BLOCK", keys.block as u32),
-        ("WORKGROUP_SIZE", latent as u32 / 4),
-    ];
-    let z = pass.tensor(&[tokens, splits.count, heads, latent]);
-    let stats = pass.tensor(&[tokens, splits.count, heads, 2]);
     pass.dispatch(Dispatch {
         kernel,
-        constants: if small { &constants[..1] } else { &constants },
-        params: Params {
+        constants: &[("BLOCK", keys.block as u32)],
+        params: SubgroupParams {
             heads: heads as u32,
-            width: (width / unit) as u32,
-            latent: (latent / unit) as u32,
+            width: (width / 8) as u32,
+            latent: (value / 8) as u32,
             blocks_per_sequence: blocks_per_sequence as u32,
             splits: splits.count as u32,
             split_keys: splits.keys as u32,
@@ -99,16 +128,21 @@ pub fn latent_attention(
             keys.blocks,
         ],
         weight: None,
-        outputs: &[&z, &stats],
-        workgroups: [heads.div_ceil(4), splits.count, tokens],
+        outputs: &[&parts.z, &parts.stats],
+        workgroups: [heads.div_ceil(tile), splits.count, tokens],
     });
-    merge_splits(pass, &z, &stats, keys.positions, splits.keys)
 }
 
 /// Whether rows are short enough for the kernel that works inside a subgroup.
 ///
 /// Software adapters only: a barrier costs them more than the exchange of registers within a subgroup.
 fn fits_a_subgroup(tiers: Tiers, latent: usize, width: usize) -> bool {
-    let whole = latent.is_multiple_of(8) && width.is_multiple_of(8);
-    tiers.software && tiers.subgroup_size == 8 && whole && latent <= 64 && width <= 96
+    tiers.exchanges_eight() && latent <= 64 && width <= 96
+}
+
+/// Whether the kernel that keeps everything in the registers of a subgroup is the faster one.
+///
+/// Its tiles of 16 heads want as many. Drivers of software adapters keep in memory what lives longer than a barrier.
+fn suits_registers(tiers: Tiers, heads: usize) -> bool {
+    tiers.exchanges_eight() && heads > 8
 }

@@ -1,7 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::pack_rows::Stored;
-use super::{Pairing, RopeColumns, row_lanes};
+use super::{KeyHeads, Pairing, RopeColumns, row_lanes};
 use crate::gpu::{Cache, Dispatch, Pass, Tensor, Tiers};
 use crate::kernel;
 
@@ -11,6 +10,7 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
+    width: u32,
     offset: u32,
     pairs: u32,
     half_split: u32,
@@ -67,6 +67,7 @@ impl JoinedHeads<'_> {
             heads: self.heads as u32,
             kv_heads: self.kv_heads as u32,
             head_dim: head_dim as u32,
+            width: head_dim.next_multiple_of(8) as u32,
             offset: offset as u32,
             pairs: pairs as u32,
             half_split: u32::from(pairing == Pairing::HalfSplit),
@@ -78,8 +79,8 @@ impl JoinedHeads<'_> {
 /// Adds the bias, normalises and rotates queries and keys, and puts keys and values into the cache.
 ///
 /// `x: [tokens, (heads + 2 * kv_heads) * head_dim]`, `rotations: [tokens, pairs, 2]`,
-/// `slots: [tokens]` of u32, `cache: [slots, 2 * kv_heads * head_dim]`, keys before values
-/// → the queries, `[tokens, heads, head_dim]`
+/// `slots: [tokens]` of u32, `cache: [slots, 2 * kv_heads * width]`, keys before values
+/// → the queries, `[tokens, heads, width]`, where zeros fill heads up as [`KeyHeads`] says
 #[track_caller]
 pub fn store_heads(
     pass: &mut Pass,
@@ -99,20 +100,23 @@ pub fn store_heads(
     let [tokens, stride] = x.dims();
     let [_, pairs, _] = rotations.dims();
     let params = joined.params(stride, pairs);
-    let head_dim = params.head_dim as usize;
+    let key_heads = KeyHeads {
+        count: kv_heads,
+        columns: params.head_dim as usize,
+    };
     assert_eq!(rotations.dims(), [tokens, pairs, 2]);
     assert_eq!(slots.dims(), [tokens]);
-    assert_eq!(cache.width, 2 * kv_heads * head_dim);
+    assert_eq!(cache.width, key_heads.row());
 
-    let q = pass.tensor(&[tokens, heads, head_dim]);
-    let stored = Stored::new(pass, cache, slots);
+    let q = pass.tensor(&[tokens, heads, key_heads.width()]);
+    let group = whole_blocks(key_heads.width());
     pass.dispatch(Dispatch {
-        kernel: kernel!("store_heads"),
+        kernel: kernel!("store_heads").over(cache.kind),
         constants: &[
             ("WORKGROUP_SIZE", lanes(pass.gpu.tiers)),
             ("BIAS", u32::from(bias.is_some())),
             ("NORM", u32::from(norms.is_some())),
-            stored.constant(),
+            ("GROUP", group as u32),
         ],
         params,
         // Something must be bound where nothing is read.
@@ -125,11 +129,21 @@ pub fn store_heads(
             slots,
         ],
         weight: None,
-        outputs: &[&q, stored.output()],
-        workgroups: [heads + 2 * kv_heads, tokens, 1],
+        outputs: &[&q, &cache.rows],
+        workgroups: [
+            heads.div_ceil(group) + (2 * kv_heads).div_ceil(group),
+            tokens,
+            1,
+        ],
     });
-    stored.finish(pass);
     q
+}
+
+/// The fewest heads of `width` columns that are whole blocks of 32, in which the cache is written.
+fn whole_blocks(width: usize) -> usize {
+    (1..=32)
+        .find(|heads| (heads * width).is_multiple_of(32))
+        .expect("four at most, for widths are multiples of 8")
 }
 
 /// Lanes for a row as short as a head.

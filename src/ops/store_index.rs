@@ -1,6 +1,5 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::pack_rows::Stored;
 use super::row_lanes;
 use crate::gpu::{Cache, Dispatch, Pass, Tensor};
 use crate::kernel;
@@ -43,6 +42,7 @@ pub fn store_index(
     let width = cache.width;
     assert_eq!(rotations.dims(), [tokens, pairs, 2]);
     assert_eq!(slots.dims(), [tokens]);
+    assert!(width.is_multiple_of(8), "{width} columns");
     assert_eq!(norm.gain.dims(), [width]);
     assert_eq!(norm.bias.dims(), [width]);
     assert!(
@@ -50,13 +50,9 @@ pub fn store_index(
         "{pairs} pairs in {width} of {stride} columns"
     );
 
-    let stored = Stored::new(pass, cache, slots);
     pass.dispatch(Dispatch {
-        kernel: kernel!("store_index"),
-        constants: &[
-            ("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers).min(64)),
-            stored.constant(),
-        ],
+        kernel: kernel!("store_index").over(cache.kind),
+        constants: &[("WORKGROUP_SIZE", row_lanes(pass.gpu.tiers).min(64))],
         params: Params {
             stride: stride as u32,
             width: width as u32,
@@ -65,8 +61,7 @@ pub fn store_index(
         },
         inputs: &[x, norm.gain, norm.bias, rotations, slots],
         weight: None,
-        outputs: &[stored.output()],
+        outputs: &[&cache.rows],
         workgroups: [tokens, 1, 1],
     });
-    stored.finish(pass);
 }

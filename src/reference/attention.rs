@@ -50,6 +50,43 @@ pub fn latent_attention<R: Real>(
     q.chunks(width).enumerate().flat_map(attend).collect()
 }
 
+/// What [`latent_attention`] divides by: each head's largest score, and the sum of the exponentials of how far
+/// below it all are; `[tokens, heads, 2]`.
+pub fn softmax_stats<R: Real>(
+    q: &[R],
+    cache: &[R],
+    visible: &[Vec<usize>],
+    shape: LatentShape,
+    scale: f64,
+) -> Vec<R> {
+    let width = shape.latent + shape.rope;
+    let stats = |(index, query): (usize, &[R])| {
+        let score = |&row: &usize| dot(query, &cache[row * width..][..width]) * scale;
+        let scores: Vec<f64> = visible[index / shape.heads].iter().map(score).collect();
+        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = scores.iter().map(|score| (score - largest).exp()).sum();
+        [largest, total].map(R::narrow)
+    };
+    q.chunks(width).enumerate().flat_map(stats).collect()
+}
+
+/// The parts of a context put together: `z: [parts, width]`, `stats: [parts, 2]` of [`softmax_stats`] → `[width]`.
+pub fn merged<R: Real>(z: &[&[R]], stats: &[[R; 2]]) -> Vec<R> {
+    let largest = stats
+        .iter()
+        .map(|stat| stat[0].wide())
+        .fold(f64::NEG_INFINITY, f64::max);
+    let share = |stat: &[R; 2]| stat[1].wide() * (stat[0].wide() - largest).exp();
+    let shares: Vec<f64> = stats.iter().map(share).collect();
+    let total: f64 = shares.iter().sum();
+    let column = |column: usize| {
+        let parts = z.iter().zip(&shares);
+        let sum: f64 = parts.map(|(part, share)| share * part[column].wide()).sum();
+        R::narrow(sum / total)
+    };
+    (0..z[0].len()).map(column).collect()
+}
+
 /// Attention with a key and a value per head; a token that sees no row gets zeros.
 ///
 /// `q: [tokens, heads, key]`, `keys: [rows, heads, key]`, `values: [rows, heads, value]`, `visible`: the

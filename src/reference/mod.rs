@@ -6,13 +6,17 @@
 
 mod attention;
 mod cache;
+mod drawing;
 mod grouped;
 mod indexer;
 mod rope;
 mod routing;
 
-pub use attention::{HeadShape, LatentShape, latent_attention, naive_attention};
+pub use attention::{
+    HeadShape, LatentShape, latent_attention, merged, naive_attention, softmax_stats,
+};
 pub use cache::{StoredRow, stored_row};
+pub use drawing::Drawing;
 pub use grouped::{GroupedShape, HeadRule, grouped_attention, joined_heads};
 pub use indexer::{index_scores, layer_norm, select_keys};
 pub use rope::{Yarn, rope_frequencies, rope_halves, rope_interleaved, yarn_magnitude};

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::context::{Context, packed, split_keys, token_positions};
+use super::context::{Context, packed, split_keys};
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
 use crate::gpu::{Cache, CacheType, Gpu, Pass, Tensor, cache};
-use crate::ops::{self, LatentColumns, Pairing, RopeColumns, Splits};
+use crate::ops::{self, LatentColumns, Latents, Pairing, RopeColumns, Splits};
 use crate::reference::{self, LatentShape};
 
-const EPSILON: f32 = 1e-6;
+pub(super) const EPSILON: f32 = 1e-6;
 
 /// Positions far apart, and the rotations that the host makes of them.
 pub(super) fn rotations(gpu: &Gpu, tokens: usize, frequencies: &[f64]) -> (Vec<u32>, Tensor) {
@@ -99,7 +99,7 @@ pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
     let (offset, stride) = (5, 5 + latent + 2 * pairs + 1);
     // Zeros lie between the latent and the rotary key, and behind it.
     let rope_start = latent + 4;
-    let width = rope_start + 2 * pairs + 2;
+    let width = (rope_start + 2 * pairs + 2).next_multiple_of(8);
     let count = tokens + 3;
     let frequencies = reference::rope_frequencies(2 * pairs, 10_000.0, None);
     let (positions, rotations) = rotations(pass.gpu, tokens, &frequencies);
@@ -116,15 +116,16 @@ pub(super) fn store_latent(pass: &mut Pass, sizes: &Sizes) -> Trial {
         &vec![0.5f32; count * width],
     ));
     let columns = LatentColumns { offset, rope_start };
-    ops::store_latent(
-        pass,
-        &x,
+    let latents = Latents {
+        kv: &x,
         columns,
-        (&gain, EPSILON),
-        &rotations,
-        &slots,
-        &cache,
-    );
+        gain: &gain,
+        epsilon: EPSILON,
+        rotations: &rotations,
+        slots: &slots,
+        cache: &cache,
+    };
+    ops::store_latent(pass, &latents);
 
     let latents = columns_of(&values, stride, offset..offset + latent);
     let latents = reference::rms_norm(&latents, &gains, f64::from(EPSILON));
@@ -179,12 +180,34 @@ pub(super) fn latent_attention_of_short_rows(pass: &mut Pass, sizes: &Sizes) -> 
     )
 }
 
+/// Many heads: a whole tile of them and a part.
+pub(super) fn latent_attention_of_many_heads(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, &with_many_heads(sizes), &cache::F32, sizes.splits)
+}
+
+/// The same over a cache of half precision.
+pub(super) fn latent_attention_of_many_heads_over_f16(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, &with_many_heads(sizes), &cache::F16, sizes.splits)
+}
+
+/// The same over a cache of bytes.
+pub(super) fn latent_attention_of_many_heads_over_q8_0(pass: &mut Pass, sizes: &Sizes) -> Trial {
+    attend(pass, &with_many_heads(sizes), &cache::Q8_0, sizes.splits)
+}
+
+fn with_many_heads(sizes: &Sizes) -> Sizes {
+    Sizes {
+        heads: sizes.heads + 15,
+        ..*sizes
+    }
+}
+
 fn attend(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, count: usize) -> Trial {
     let Sizes { heads, latent, .. } = *sizes;
     let shape = LatentShape {
         heads,
         latent,
-        rope: (2 * sizes.pairs).next_multiple_of(4),
+        rope: (2 * sizes.pairs).next_multiple_of(8),
     };
     let width = latent + shape.rope;
     let context = Context::new(pass.gpu, sizes, kind, [width, width]);
@@ -192,74 +215,54 @@ fn attend(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, count: usize
         count,
         keys: split_keys(sizes),
     };
-    let y = ops::latent_attention(
-        pass,
-        &context.q,
-        &context.keys(),
-        latent,
-        splits,
-        context.scale,
-    );
-    let expected = context.expect(|q, cache, visible, scale| {
-        reference::latent_attention(q, cache, visible, shape, scale)
+    let (q, keys) = (&context.q, context.keys());
+    let parts = ops::latent_attention(pass, q, &keys, latent, splits, context.scale);
+    let (used, expected) = context.expect(|q, cache, visible, scale| {
+        let (used, q, visible) = in_splits(q, visible, splits);
+        let stats = reference::softmax_stats(&q, cache, &visible, shape, scale);
+        let z = reference::latent_attention(&q, cache, &visible, shape, scale);
+        (used, [z, stats])
     });
-    let bytes = context.q.bytes() + y.bytes() + (context.count * kind.row_bytes(width)) as u64;
-    let operations = (2 * context.count * heads * (latent + width)) as u64;
+    // Parts that no context has hold anything.
+    let rows = Tensor::upload(pass.gpu, &[used.len()], &used);
+    let results = [&parts.z, &parts.stats].map(|tensor| {
+        let [tokens, splits, heads, columns] = tensor.dims();
+        let tensor = tensor.reshape(&[tokens * splits, heads * columns]);
+        ops::gather(pass, &tensor, &rows)
+    });
+    let bytes = q.bytes() + parts.z.bytes() + (context.count * kind.row_bytes(width)) as u64;
     Trial {
         format: packed(kind),
+        results: results
+            .into_iter()
+            .zip(expected.map(Expected::Floats))
+            .collect(),
         tolerance: EXPONENTIAL,
         bytes,
-        operations,
-        ..Trial::of(&[], y, expected)
+        operations: (2 * context.count * heads * (latent + width)) as u64,
     }
 }
 
-pub(super) fn merge_splits(pass: &mut Pass, sizes: &Sizes) -> Trial {
-    let Sizes {
-        few: tokens,
-        heads,
-        latent,
-        splits,
-        ..
-    } = *sizes;
-    let positions = token_positions(sizes);
-    let used = |token: usize| {
-        (positions[token] + 1)
-            .div_ceil(split_keys(sizes))
-            .min(splits)
-    };
-    let mut z = noise(tokens * splits * heads * latent, 51);
-    let mut stats: Vec<f32> = noise(tokens * splits * heads * 2, 52);
-    for stat in stats.chunks_mut(2) {
-        stat[0] *= 10.0;
-        stat[1] += 2.0;
-    }
-    let mut expected = Vec::new();
-    for token in 0..tokens {
-        let start = token * splits;
-        z[(start + used(token)) * heads * latent..(start + splits) * heads * latent].fill(f32::NAN);
-        stats[(start + used(token)) * heads * 2..(start + splits) * heads * 2].fill(f32::NAN);
-        for head in 0..heads {
-            let rows = (start..start + used(token)).map(|split| split * heads + head);
-            let share =
-                |row: usize| f64::from(stats[2 * row]).exp() * f64::from(stats[2 * row + 1]);
-            let total: f64 = rows.clone().map(share).sum();
-            let column = |column: usize| {
-                let parts = rows
-                    .clone()
-                    .map(|row| share(row) * f64::from(z[row * latent + column]));
-                (parts.sum::<f64>() / total) as f32
-            };
-            expected.extend((0..latent).map(column));
+/// Every part of a context as a token of its own: its row among all parts, its query, what it sees.
+fn in_splits(
+    q: &[f32],
+    visible: &[Vec<usize>],
+    splits: Splits,
+) -> (Vec<u32>, Vec<f32>, Vec<Vec<usize>>) {
+    let (mut rows, mut queries, mut seen) = (vec![], vec![], vec![]);
+    for (token, keys) in visible.iter().enumerate() {
+        let used = keys.len().div_ceil(splits.keys).min(splits.count);
+        for split in 0..used {
+            let end = |split: usize| split * keys.len() / used;
+            rows.push((token * splits.count + split) as u32);
+            queries.extend(
+                q.chunks(q.len() / visible.len())
+                    .nth(token)
+                    .into_iter()
+                    .flatten(),
+            );
+            seen.push(keys[end(split)..end(split + 1)].to_vec());
         }
     }
-    let positions: Vec<u32> = positions.iter().map(|&position| position as u32).collect();
-    let z = Tensor::upload(pass.gpu, &[tokens, splits, heads, latent], &z);
-    let stats = Tensor::upload(pass.gpu, &[tokens, splits, heads, 2], &stats);
-    let positions = Tensor::upload(pass.gpu, &[tokens], &positions);
-    let y = ops::merge_splits(pass, &z, &stats, &positions, split_keys(sizes));
-    Trial {
-        tolerance: EXPONENTIAL,
-        ..Trial::of(&[&z, &stats], y, expected)
-    }
+    (rows, queries, seen)
 }

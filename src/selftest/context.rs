@@ -2,7 +2,7 @@
 
 use super::trial::{Expected, Sizes, Trial, noise};
 use crate::gpu::{Cache, CacheType, Gpu, Pass, Tensor, cache};
-use crate::ops::{self, Keys};
+use crate::ops::{self, JoinedHeads, Keys, Pairing, RopeColumns};
 use crate::reference::stored_row;
 
 /// Slots of a cache block.
@@ -112,10 +112,10 @@ impl Context {
     }
 
     /// What a reference makes of queries, cache, the rows that each token sees, and scale.
-    pub(super) fn expect(
+    pub(super) fn expect<T>(
         &self,
-        attend: impl FnOnce(&[f32], &[f32], &[Vec<usize>], f64) -> Vec<f32>,
-    ) -> Vec<f32> {
+        attend: impl FnOnce(&[f32], &[f32], &[Vec<usize>], f64) -> T,
+    ) -> T {
         let [q, cache] = &self.values;
         attend(q, cache, &self.visible, f64::from(self.scale))
     }
@@ -170,31 +170,48 @@ pub(super) fn pack_rows_to_q8_0(pass: &mut Pass, sizes: &Sizes) -> Trial {
     pack_rows(pass, sizes, &cache::Q8_0, &x)
 }
 
-/// Not whole blocks of 32, if that is allowed.
+/// Columns of the rows: heads of values, which are stored as they are.
 fn width(sizes: &Sizes) -> usize {
-    sizes.latent + (2 * sizes.pairs).next_multiple_of(4)
+    2 * sizes.head_dim.next_multiple_of(8)
 }
 
+/// By the kernel that stores heads.
 fn pack_rows(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, x: &[f32]) -> Trial {
     let (tokens, width) = (sizes.many, width(sizes));
     let count = tokens + 3;
-    let row_words = kind.row_words(width);
+    let row_words = kind.row_words(2 * width);
     let places: Vec<u32> = (0..tokens)
         .map(|token| (count - 1 - token) as u32)
         .collect();
     let mut expected = vec![7; count * row_words];
     let cache = Cache {
         rows: Tensor::upload(pass.gpu, &[count, row_words], &expected),
-        width,
+        width: 2 * width,
         kind,
     };
     for (row, &place) in x.chunks(width).zip(&places) {
-        let stored = stored_row(kind.name, row);
+        // Keys of zeros, whose queries are zeros, too.
+        let stored = stored_row(kind.name, &[&vec![0.0; width], row].concat());
         expected[place as usize * row_words..][..row_words].copy_from_slice(&stored.words);
     }
-    let x = Tensor::upload(pass.gpu, &[tokens, width], x);
+    let joined = JoinedHeads {
+        heads: 2,
+        kv_heads: 2,
+        bias: None,
+        norms: None,
+        rotary: RopeColumns {
+            offset: 0,
+            pairing: Pairing::Interleaved,
+        },
+    };
+    let rows = x.chunks(width);
+    let x: Vec<f32> = rows
+        .flat_map(|row| [&vec![0.0; 2 * width], row].concat())
+        .collect();
+    let x = Tensor::upload(pass.gpu, &[tokens, 3 * width], &x);
     let slots = Tensor::upload(pass.gpu, &[tokens], &places);
-    ops::pack_rows(pass, &x, &slots, &cache);
+    let rotations = Tensor::upload(pass.gpu, &[tokens, 1, 2], &vec![0f32; 2 * tokens]);
+    ops::store_heads(pass, &x, &joined, &rotations, &slots, &cache);
     Trial {
         format: packed(kind),
         bytes: x.bytes() + (4 * tokens * row_words) as u64,

@@ -1,13 +1,11 @@
 //! Choosing experts, listing their tokens, and products with their weights.
 
+use super::matrix;
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise, scaled};
-use super::weights::{Stored, Weights};
-use crate::gpu::{Gpu, Pass, Tensor};
+use super::weights::{Stored, Weights, normed_rows};
+use crate::gpu::{Gpu, MatrixUnit, Pass, Tensor};
 use crate::ops::{self, GroupScore, Groups, Routes, RoutingRule, Scoring};
 use crate::reference;
-
-/// Entries of a tile, as `expert_matmul` takes them.
-const TILE: usize = 4;
 
 /// Router scores, a bias, and the rule to choose by.
 struct Choice {
@@ -136,13 +134,13 @@ fn choices(tokens: usize, sizes: &Sizes) -> Vec<u32> {
 }
 
 /// The entries in order of their expert, and tiles of them.
-fn grouped(choices: &[u32], experts: usize, max_tiles: usize) -> (Vec<u32>, Vec<u32>) {
+fn grouped(choices: &[u32], experts: usize, most: usize, max_tiles: usize) -> (Vec<u32>, Vec<u32>) {
     let (mut entries, mut tiles) = (Vec::new(), Vec::new());
     for expert in 0..experts as u32 {
         let own: Vec<u32> = (0..choices.len() as u32)
             .filter(|&entry| choices[entry as usize] == expert)
             .collect();
-        for tile in own.chunks(TILE) {
+        for tile in own.chunks(most) {
             tiles.extend([expert, entries.len() as u32, tile.len() as u32, 0]);
             entries.extend(tile);
         }
@@ -154,9 +152,15 @@ fn grouped(choices: &[u32], experts: usize, max_tiles: usize) -> (Vec<u32>, Vec<
 pub(super) fn group_by_expert(pass: &mut Pass, sizes: &Sizes) -> Trial {
     let chosen = choices(sizes.many, sizes);
     let choices = Tensor::upload(pass.gpu, &[sizes.many, sizes.experts_per_token], &chosen);
-    let Groups { entries, tiles } = ops::group_by_expert(pass, &choices, sizes.experts);
+    let Groups {
+        entries,
+        tiles,
+        unit,
+        ..
+    } = ops::group_by_expert(pass, &choices, sizes.experts);
     let [max_tiles, _] = tiles.dims();
-    let (expected_entries, expected_tiles) = grouped(&chosen, sizes.experts, max_tiles);
+    let tile = Groups::tile(pass.gpu.tiers, chosen.len(), sizes.experts, unit);
+    let (expected_entries, expected_tiles) = grouped(&chosen, sizes.experts, tile, max_tiles);
     Trial {
         bytes: choices.bytes() + entries.bytes() + tiles.bytes(),
         results: vec![
@@ -199,6 +203,12 @@ fn products(x: &[f32], weight: &Stored, chosen: &[u32]) -> Vec<f32> {
     chosen.iter().enumerate().flat_map(product).collect()
 }
 
+/// Gates, `width` of them, with the values behind them.
+fn gated(both: &[f32], width: usize) -> Vec<f32> {
+    let row = |both: &[f32]| reference::swiglu(&both[..width], &both[width..]);
+    both.chunks(2 * width).flat_map(row).collect()
+}
+
 fn operations(weight: &Stored, chosen: &[u32]) -> u64 {
     (2 * weight.weight.rows * weight.weight.columns * chosen.len()) as u64
 }
@@ -212,15 +222,10 @@ pub(super) fn expert_gate_up(pass: &mut Pass, sizes: &Sizes, weights: &Weights) 
     );
     let chosen = choices(tokens, sizes);
     let routes = routes(pass.gpu, &chosen, &vec![1.0; chosen.len()], slots);
-    let values = noise(tokens * sizes.hidden, 33);
-    let x = Tensor::upload(pass.gpu, &[tokens, sizes.hidden], &values);
-    let y = ops::expert_gate_up(pass, &x, &weight.weight, &routes);
-    let gated = |both: &[f32]| reference::swiglu(&both[..width], &both[width..]);
-    let expected = products(&values, weight, &chosen)
-        .chunks(2 * width)
-        .flat_map(gated)
-        .collect();
-    let trial = Trial::of(&[&x, &routes.choices], y, expected);
+    let (input, normed) = normed_rows(pass, tokens, sizes.hidden);
+    let y = ops::expert_gate_up(pass, &input, &weight.weight, &routes);
+    let expected = gated(&products(&normed, weight, &chosen), width);
+    let trial = Trial::of(&[&input.x, &routes.choices], y, expected);
     Trial {
         format: Some(weight.weight.shards[0].format.name),
         tolerance: EXPONENTIAL,
@@ -242,14 +247,13 @@ pub(super) fn expert_down(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> 
     let routes = routes(pass.gpu, &chosen, &shares, slots);
     let values = noise(tokens * slots * width, 35);
     let x = Tensor::upload(pass.gpu, &[tokens, slots, width], &values);
-    let y = ops::expert_down(pass, &x, &weight.weight, &routes);
-    let expected = reference::combine(
-        &products(&values, weight, &chosen),
-        &shares,
-        slots,
-        sizes.hidden,
-    );
-    let trial = Trial::of(&[&x, &routes.choices, &routes.weights], y, expected);
+    let before = noise(tokens * sizes.hidden, 33);
+    let sum = Tensor::upload(pass.gpu, &[tokens, sizes.hidden], &before);
+    ops::add_expert_down(pass, &x, &weight.weight, &routes, &sum);
+    let outputs = products(&values, weight, &chosen);
+    let combined = reference::combine(&outputs, &shares, slots, sizes.hidden);
+    let expected = reference::add(&before, &combined);
+    let trial = Trial::of(&[&x, &routes.choices, &routes.weights], sum, expected);
     Trial {
         format: Some(weight.weight.shards[0].format.name),
         bytes: trial.bytes + expert_bytes(weight, &chosen),
@@ -258,16 +262,55 @@ pub(super) fn expert_down(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> 
     }
 }
 
+/// What [`ops::group_by_expert`] should make of the choices, in tiles for `unit`s if there is one.
+fn groups(gpu: &Gpu, chosen: &[u32], sizes: &Sizes, unit: Option<MatrixUnit>) -> Groups {
+    let experts = sizes.experts;
+    let tile = Groups::tile(gpu.tiers, chosen.len(), experts, unit);
+    let max_tiles = experts + chosen.len() / tile;
+    let (entries, tiles) = grouped(chosen, experts, tile, max_tiles);
+    let slots = sizes.experts_per_token;
+    let entries = Tensor::upload(gpu, &[chosen.len() / slots, slots], &entries);
+    let tiles = Tensor::upload(gpu, &[max_tiles, 4], &tiles);
+    Groups::new(gpu.tiers, experts, [entries, tiles], unit)
+}
+
+pub(super) fn expert_gate_up_grouped(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> Trial {
+    let weight = &weights.gate_up;
+    let chosen = choices(sizes.many, sizes);
+    let groups = groups(pass.gpu, &chosen, sizes, None);
+    let values = noise(sizes.many * sizes.hidden, 38);
+    let x = Tensor::upload(pass.gpu, &[sizes.many, sizes.hidden], &values);
+    let y = ops::expert_gate_up_grouped(pass, &x, &weight.weight, &groups);
+    let expected = gated(&products(&values, weight, &chosen), sizes.intermediate);
+    let trial = Trial::of(&[&x, &groups.entries, &groups.tiles], y, expected);
+    Trial {
+        format: Some(weight.weight.shards[0].format.name),
+        tolerance: EXPONENTIAL,
+        bytes: trial.bytes + expert_bytes(weight, &chosen),
+        operations: operations(weight, &chosen),
+        ..trial
+    }
+}
+
 /// Both uses: slots that share their token's row, and slots with rows of their own.
 pub(super) fn expert_matmul(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> Trial {
+    grouped_products(pass, sizes, weights, None)
+}
+
+pub(super) fn expert_matrix(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -> Trial {
+    let unit = matrix::unit(pass);
+    grouped_products(pass, sizes, weights, Some(unit))
+}
+
+fn grouped_products(
+    pass: &mut Pass,
+    sizes: &Sizes,
+    weights: &Weights,
+    unit: Option<MatrixUnit>,
+) -> Trial {
     let (tokens, slots) = (sizes.many, sizes.experts_per_token);
     let chosen = choices(tokens, sizes);
-    let max_tiles = sizes.experts + chosen.len() / TILE;
-    let (entries, tiles) = grouped(&chosen, sizes.experts, max_tiles);
-    let groups = Groups {
-        entries: Tensor::upload(pass.gpu, &[tokens, slots], &entries),
-        tiles: Tensor::upload(pass.gpu, &[max_tiles, 4], &tiles),
-    };
+    let groups = groups(pass.gpu, &chosen, sizes, unit);
     let values = noise(tokens * sizes.hidden, 36);
     let hidden_values = noise(chosen.len() * sizes.intermediate, 37);
     let x = Tensor::upload(pass.gpu, &[tokens, sizes.hidden], &values);
@@ -295,17 +338,20 @@ pub(super) fn expert_matmul(pass: &mut Pass, sizes: &Sizes, weights: &Weights) -
 mod tests {
     use super::*;
 
+    /// Entries of the largest tile that a device is given.
+    const MOST: usize = 32;
+
     #[test]
     fn experts_with_many_tokens_and_with_none_are_among_the_groups() {
         let chosen = choices(Sizes::EDGES.many, &Sizes::EDGES);
-        let (entries, tiles) = grouped(&chosen, Sizes::EDGES.experts, 40);
+        let (entries, tiles) = grouped(&chosen, Sizes::EDGES.experts, MOST, 40);
         let count = |expert| chosen.iter().filter(|&&chosen| chosen == expert).count();
         let counts: Vec<usize> = (0..Sizes::EDGES.experts as u32).map(count).collect();
         assert!(
             counts.contains(&0)
                 && counts
                     .iter()
-                    .any(|&count| count > TILE && count % TILE != 0)
+                    .any(|&count| count > MOST && count % MOST != 0)
         );
         assert_eq!(entries.len(), chosen.len());
         assert_eq!(

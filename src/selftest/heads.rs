@@ -4,7 +4,7 @@ use super::attention::rotations;
 use super::context::{Context, packed, split_keys};
 use super::trial::{EXPONENTIAL, Expected, Sizes, Trial, noise};
 use crate::gpu::{Cache, CacheType, Pass, Tensor, cache};
-use crate::ops::{self, HeadNorms, JoinedHeads, Pairing, RopeColumns, Splits};
+use crate::ops::{self, HeadNorms, JoinedHeads, KeyHeads, Pairing, RopeColumns, Splits};
 use crate::reference::{self, GroupedShape, HeadRule};
 
 const EPSILON: f32 = 1e-6;
@@ -16,6 +16,24 @@ fn shape(sizes: &Sizes) -> GroupedShape {
         kv_heads: if sizes.heads.is_multiple_of(2) { 2 } else { 1 },
         head_dim: sizes.head_dim,
     }
+}
+
+/// How they lie in the cache.
+fn key_heads(shape: GroupedShape) -> KeyHeads {
+    KeyHeads {
+        count: shape.kv_heads,
+        columns: shape.head_dim,
+    }
+}
+
+/// Heads with what fills them up.
+fn filled(heads: &[f32], shape: GroupedShape) -> Vec<f32> {
+    let fill = |head: &[f32]| {
+        let mut head = head.to_vec();
+        head.resize(key_heads(shape).width(), 0.0);
+        head
+    };
+    heads.chunks(shape.head_dim).flat_map(fill).collect()
 }
 
 /// Nothing but the rotation, as in Llama.
@@ -44,9 +62,7 @@ fn store(pass: &mut Pass, sizes: &Sizes, all: bool, pairing: Pairing) -> Trial {
     let (positions, rotations) = rotations(pass.gpu, tokens, &frequencies);
     let [x, bias, q_gain, k_gain] = [tokens * width, width, head_dim, head_dim]
         .map(|count| noise(count, 70 + (count % 7) as u64));
-    let places: Vec<u32> = (0..tokens)
-        .map(|token| (count - 1 - token) as u32)
-        .collect();
+    let places: Vec<u32> = (3..count as u32).rev().collect();
     let rule = HeadRule {
         bias: all.then_some(&*bias),
         norms: all.then_some((&*q_gain, &*k_gain, f64::from(EPSILON))),
@@ -55,9 +71,10 @@ fn store(pass: &mut Pass, sizes: &Sizes, all: bool, pairing: Pairing) -> Trial {
         half_split: pairing == Pairing::HalfSplit,
     };
     let (expected_q, rows) = reference::joined_heads(&x, &positions, shape, &rule);
-    let mut expected = vec![0.5; count * shape.row()];
-    for (row, &place) in rows.chunks(shape.row()).zip(&places) {
-        expected[place as usize * shape.row()..][..shape.row()].copy_from_slice(row);
+    let row_width = key_heads(shape).row();
+    let mut expected = vec![0.5; count * row_width];
+    for (row, &place) in filled(&rows, shape).chunks(row_width).zip(&places) {
+        expected[place as usize * row_width..][..row_width].copy_from_slice(row);
     }
 
     let vector = |values: &[f32]| Tensor::upload(pass.gpu, &[values.len()], values);
@@ -75,14 +92,14 @@ fn store(pass: &mut Pass, sizes: &Sizes, all: bool, pairing: Pairing) -> Trial {
     };
     let x = Tensor::upload(pass.gpu, &[tokens, width], &x);
     let slots = Tensor::upload(pass.gpu, &[tokens], &places);
-    let before = vec![0.5f32; count * shape.row()];
-    let cache = Cache::plain(Tensor::upload(pass.gpu, &[count, shape.row()], &before));
+    let before = vec![0.5f32; count * row_width];
+    let cache = Cache::plain(Tensor::upload(pass.gpu, &[count, row_width], &before));
     let q = ops::store_heads(pass, &x, &joined, &rotations, &slots, &cache);
     Trial {
         bytes: 2 * x.bytes() + rotations.bytes(),
         operations: (4 * tokens * width) as u64,
         results: vec![
-            (q, Expected::Floats(expected_q)),
+            (q, Expected::Floats(filled(&expected_q, shape))),
             (cache.rows, Expected::Floats(expected)),
         ],
         ..Trial::of(&[], x, Vec::new())
@@ -111,17 +128,29 @@ pub(super) fn grouped_attention_over_q8_0(pass: &mut Pass, sizes: &Sizes) -> Tri
 
 fn attend(pass: &mut Pass, sizes: &Sizes, kind: &'static CacheType, count: usize) -> Trial {
     let shape = shape(sizes);
-    let context = Context::new(pass.gpu, sizes, kind, [shape.head_dim, shape.row()]);
+    let key_heads = key_heads(shape);
+    let (width, row) = (key_heads.width(), key_heads.row());
+    let context = Context::new(pass.gpu, sizes, kind, [width, row]);
     let splits = Splits {
         count,
         keys: split_keys(sizes),
     };
     let (q, keys) = (&context.q, context.keys());
-    let y = ops::grouped_attention(pass, q, &keys, shape.kv_heads, splits, context.scale);
+    let [tokens, heads, _] = q.dims();
+    let tickets = Tensor::new(pass.gpu, &[tokens * heads]);
+    let scale = context.scale;
+    let y = ops::grouped_attention(pass, q, &keys, key_heads, splits, &tickets, scale);
+    let filled = GroupedShape {
+        head_dim: width,
+        ..shape
+    };
     let expected = context.expect(|q, cache, visible, scale| {
-        reference::grouped_attention(q, cache, visible, shape, scale)
+        reference::grouped_attention(q, cache, visible, filled, scale)
     });
-    let bytes = q.bytes() + y.bytes() + (context.count * kind.row_bytes(shape.row())) as u64;
+    // What fills a head up is no part of the result.
+    let cut = |head: &[f32]| head[..shape.head_dim].to_vec();
+    let expected = expected.chunks(width).flat_map(cut).collect();
+    let bytes = q.bytes() + y.bytes() + (context.count * kind.row_bytes(row)) as u64;
     let operations = (4 * context.count * shape.heads * shape.head_dim) as u64;
     Trial {
         format: packed(kind),

@@ -131,7 +131,6 @@ pub(super) fn select_keys(pass: &mut Pass, sizes: &Sizes) -> Trial {
             let end = vec![rows.len() - 1; nope - places.len()];
             slots.extend(places.into_iter().chain(end).map(|key| rows[key] as u32));
         }
-        Vec::new()
     });
     let own = (0..tokens as u32).collect();
     let bytes = (4 * context.count) as u64 + chosen.slots.bytes();

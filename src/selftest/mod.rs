@@ -3,13 +3,15 @@
 //! Inputs are noise with edge cases among it, the same on every machine. Never runs a model.
 
 mod attention;
-mod bandwidth;
 mod context;
 mod experts;
 mod heads;
 mod indexer;
 mod lanes;
+mod latents;
 mod loads;
+mod matrix;
+mod roof;
 mod rows;
 mod tiers;
 mod trial;
@@ -21,7 +23,7 @@ use crate::error::Result;
 use crate::formats;
 use crate::gpu::{Gpu, Pass};
 
-pub use bandwidth::read_bandwidth;
+pub use roof::Roof;
 pub use tiers::{Proven, check_tiers, prove_tiers, prove_tiers_of};
 
 use trial::{Attempt, Sizes, Trial, attempt};
@@ -62,17 +64,20 @@ pub struct Timing {
 type Plain = fn(&mut Pass, &Sizes) -> Trial;
 type Weighted = fn(&mut Pass, &Sizes, &Weights) -> Trial;
 
-const PLAIN: [Plain; 33] = [
+const PLAIN: &[Plain] = &[
     lanes::part_of_subgroup,
     lanes::subgroup,
     lanes::workgroup,
     loads::halves,
     loads::wide,
+    roof::copy,
+    roof::multiply_add,
     rows::rms_norm,
-    rows::add_rms_norm,
     rows::swiglu,
     rows::argmax,
+    rows::draw,
     rows::gather,
+    rows::fill_ids,
     rows::pad,
     rows::combine,
     attention::rope,
@@ -82,7 +87,6 @@ const PLAIN: [Plain; 33] = [
     attention::latent_attention_of_short_rows,
     attention::latent_attention_over_f16,
     attention::latent_attention_over_q8_0,
-    attention::merge_splits,
     heads::store_heads,
     heads::store_heads_with_all,
     heads::grouped_attention,
@@ -98,21 +102,40 @@ const PLAIN: [Plain; 33] = [
     context::pack_rows_to_q8_0,
 ];
 
-const ROUTING: [Plain; 3] = [
+/// Those of devices that exchange registers, eight lanes at a time: others have no kernel of their own for it.
+const EIGHT: &[Plain] = &[
+    attention::latent_attention_of_many_heads,
+    attention::latent_attention_of_many_heads_over_f16,
+    attention::latent_attention_of_many_heads_over_q8_0,
+];
+
+const ROUTING: &[Plain] = &[
     experts::route_softmax,
     experts::route_sigmoid,
     experts::group_by_expert,
 ];
 
-const WEIGHTED: [Weighted; 7] = [
+const WEIGHTED: &[Weighted] = &[
     weights::embedding,
     weights::matmul,
+    weights::matmul_normed_and_added,
+    weights::gate_up,
+    weights::matmul_few_rows,
     weights::matmul_blocked,
     weights::matmul_heads,
+    weights::matmul_heads_blocked,
+    latents::absorb_query,
+    latents::merge_heads,
     experts::expert_gate_up,
     experts::expert_down,
+    experts::expert_gate_up_grouped,
     experts::expert_matmul,
 ];
+
+/// Those of devices with matrix units.
+const UNITS: &[Plain] = &[matrix::units, matrix::operands, matrix::expert_operands];
+
+const WEIGHTED_UNITS: &[Weighted] = &[weights::matmul_matrix, experts::expert_matrix];
 
 /// Runs every kernel once, those that read weights in every format, and tells `tell` of each.
 ///
@@ -120,12 +143,12 @@ const WEIGHTED: [Weighted; 7] = [
 /// For a lost device and one without memory; a kernel that fails otherwise is a failed check.
 pub async fn run(gpu: &Gpu, tell: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    let mut keep = |attempt: Attempt| {
+    let keep = async |attempt: Attempt| {
         tell(&attempt.check);
         checks.push(attempt.check);
         Ok(())
     };
-    each(gpu, &Sizes::EDGES, &mut keep).await?;
+    each(gpu, &Sizes::EDGES, keep).await?;
     Ok(checks)
 }
 
@@ -134,8 +157,8 @@ pub async fn run(gpu: &Gpu, tell: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> 
 /// # Errors
 /// As [`run`].
 pub async fn measure(gpu: &Gpu, tell: &mut dyn FnMut(Timing)) -> Result<()> {
-    let mut time = |attempt: Attempt| {
-        let took = attempt.time(gpu)?;
+    let time = async |attempt: Attempt| {
+        let took = attempt.time(gpu).await?;
         let Attempt {
             check,
             bytes,
@@ -150,17 +173,26 @@ pub async fn measure(gpu: &Gpu, tell: &mut dyn FnMut(Timing)) -> Result<()> {
         });
         Ok(())
     };
-    each(gpu, &Sizes::MODEL, &mut time).await
+    each(gpu, &Sizes::MODEL, time).await
 }
 
-async fn each(gpu: &Gpu, sizes: &Sizes, then: &mut dyn FnMut(Attempt) -> Result<()>) -> Result<()> {
-    for build in PLAIN.into_iter().chain(ROUTING) {
-        then(attempt(gpu, |pass| build(pass, sizes)).await?)?;
+async fn each(
+    gpu: &Gpu,
+    sizes: &Sizes,
+    mut then: impl AsyncFnMut(Attempt) -> Result<()>,
+) -> Result<()> {
+    let has_units = gpu.tiers.units().is_some();
+    let exchanges = gpu.tiers.exchanges_eight();
+    let plain = PLAIN.iter().chain(EIGHT.iter().filter(|_| exchanges));
+    let plain = plain.chain(ROUTING);
+    for build in plain.chain(UNITS.iter().filter(|_| has_units)) {
+        then(attempt(gpu, |pass| build(pass, sizes)).await?).await?;
     }
     for &format in formats::ALL {
         let weights = Weights::new(gpu, format, sizes).await?;
-        for build in WEIGHTED {
-            then(attempt(gpu, |pass| build(pass, sizes, &weights)).await?)?;
+        let units = WEIGHTED_UNITS.iter().filter(|_| has_units);
+        for build in WEIGHTED.iter().chain(units) {
+            then(attempt(gpu, |pass| build(pass, sizes, &weights)).await?).await?;
         }
     }
     Ok(())

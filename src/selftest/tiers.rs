@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::trial::{Sizes, attempt};
-use super::{Check, Plain, lanes, loads};
+use super::{Check, Plain, lanes, loads, matrix};
 use crate::error::Result;
 use crate::gpu::{DeviceOptions, Gpu, Tiers};
 
@@ -42,7 +42,15 @@ const INT64: Tier = Tier {
     turn_off: |options| options.no_int64 = true,
     kernels: &[loads::wide],
 };
-const TIERS: [&Tier; 3] = [&SUBGROUPS, &HALVES, &INT64];
+const MATRIX: Tier = Tier {
+    name: "matrix units",
+    // Software adapters have them, but no op uses them there.
+    is_on: |tiers| tiers.units().is_some() && !tiers.software,
+    turn_off: |options| options.no_matrix = true,
+    kernels: &[matrix::units, matrix::operands],
+};
+// Matrix units need subgroups and f16: if those do not work, they are not used either.
+const TIERS: [&Tier; 4] = [&SUBGROUPS, &HALVES, &INT64, &MATRIX];
 
 /// Opens the device that `options` names, with those of its optional features that work.
 ///
@@ -76,17 +84,28 @@ pub async fn prove_tiers_of(
     }
 }
 
-/// The first feature that does not work, and how that was seen.
+/// The first feature that does not work, and how that was seen. What an earlier run saw with the same driver is
+/// not tried again.
 async fn broken(gpu: &Gpu) -> Option<(&'static Tier, String)> {
-    for tier in TIERS {
-        let why = match check_tier(gpu, tier).await {
-            Ok(checks) => checks
-                .into_iter()
-                .find(|check| !check.passed)
-                .map(|check| describe(&check)),
-            Err(error) => Some(error.to_string()),
+    for tier in TIERS.into_iter().filter(|tier| (tier.is_on)(gpu.tiers)) {
+        let feature = match gpu.tiers.subgroup_size {
+            size if std::ptr::eq(tier, &SUBGROUPS) => format!("{} of {size}", tier.name),
+            _ => tier.name.to_owned(),
         };
-        if let Some(why) = why {
+        let fault = match gpu.known_fault(&feature) {
+            Some(known) => known,
+            None => match check_tier(gpu, tier).await {
+                Ok(checks) => {
+                    let failed = checks.iter().find(|check| !check.passed);
+                    let fault = failed.map(describe);
+                    gpu.note_fault(&feature, fault.clone());
+                    fault
+                }
+                // Such as a lost device, which says little of the feature.
+                Err(error) => Some(error.to_string()),
+            },
+        };
+        if let Some(why) = fault {
             return Some((tier, why));
         }
     }
@@ -100,7 +119,7 @@ fn describe(check: &Check) -> String {
             "{kernel} does not run, {}",
             fault.lines().next().unwrap_or_default()
         ),
-        None => format!("{kernel} gives wrong results"),
+        None => format!("{kernel} gives wrong results, off by {:.1e}", check.error),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Attention over a cache whose blocks lie anywhere, whole and in splits.
 
+use tiefsee::formats;
 use tiefsee::gpu::{CacheType, Gpu, Tensor};
-use tiefsee::ops::{self, Splits};
+use tiefsee::ops::{self, LatentParts, Splits};
 
-use crate::common::{assert_near, layouts, noise, open, run_f32};
+use crate::common::{
+    assert_near, layouts, layouts_with_formats, noise, open, run_f32, stored, upload,
+};
 use crate::context::{Context, POISON, Rows, Scores, WHOLE, kinds};
 use crate::reference::{self, LatentShape};
 use crate::{EXPONENTIAL, ROUNDING};
@@ -11,7 +14,7 @@ use crate::{EXPONENTIAL, ROUNDING};
 #[test]
 fn latent_attention() {
     for gpu in layouts() {
-        for (latent, rope) in [(28, 8), (64, 32)] {
+        for (latent, rope) in [(24, 8), (64, 32)] {
             for heads in [1, 3, 5, 16] {
                 let shape = LatentShape {
                     heads,
@@ -26,9 +29,9 @@ fn latent_attention() {
         for (heads, latent, rope) in [
             (16, 512, 64),
             (5, 56, 24),
-            (1, 4, 4),
             (1, 8, 8),
-            (5, 680, 4),
+            (5, 680, 8),
+            (21, 72, 8),
         ] {
             let shape = LatentShape {
                 heads,
@@ -45,7 +48,7 @@ fn latent_attention() {
 const SHAPES: [LatentShape; 4] = [
     LatentShape {
         heads: 5,
-        latent: 28,
+        latent: 24,
         rope: 8,
     },
     LatentShape {
@@ -142,7 +145,8 @@ fn check_latent_attention_over(
     let context = Context::new(rows, kind, lengths, scores);
     let scale = context.scale;
     let actual = context.run(gpu, |pass, q, keys| {
-        ops::latent_attention(pass, q, keys, latent, splits, scale)
+        let parts = ops::latent_attention(pass, q, keys, latent, splits, scale);
+        vec![parts.z, parts.stats]
     });
     let Context {
         q, cache, visible, ..
@@ -152,89 +156,109 @@ fn check_latent_attention_over(
         "{shape:?} over {lengths:?} of {} in {splits:?}, {scores:?}",
         kind.name
     );
+    let contexts: Vec<_> = visible.iter().map(Vec::len).collect();
+    let actual = merged(&actual, shape, &contexts, splits);
     assert_near(&actual, &expected, EXPONENTIAL, &what);
 }
 
+/// The parts of each token's context put together, the way [`ops::merge_heads`] does before it multiplies.
+pub(crate) fn merged(
+    parts: &[Vec<f32>],
+    shape: LatentShape,
+    contexts: &[usize],
+    splits: Splits,
+) -> Vec<f32> {
+    let [z, stats] = parts else {
+        panic!("{} results", parts.len())
+    };
+    let mut merged = Vec::new();
+    for (token, context) in contexts.iter().enumerate() {
+        let used = context.div_ceil(splits.keys).min(splits.count);
+        for head in 0..shape.heads {
+            let rows = (0..used).map(|split| (token * splits.count + split) * shape.heads + head);
+            let part = |row: usize| &z[row * shape.latent..][..shape.latent];
+            let stat = |row: usize| [stats[2 * row], stats[2 * row + 1]];
+            // A part without keys has no mean.
+            let rows: Vec<_> = rows.filter(|&row| stat(row)[1] > 0.0).collect();
+            let parts: Vec<_> = rows.iter().map(|&row| part(row)).collect();
+            let stats: Vec<_> = rows.iter().map(|&row| stat(row)).collect();
+            merged.extend(reference::merged(&parts, &stats));
+        }
+    }
+    merged
+}
+
 #[test]
-#[should_panic(expected = "a latent of 684 columns")]
+#[should_panic(expected = "a latent of 688 columns")]
 fn latents_beyond_the_workgroup_memory_are_refused() {
     let shape = LatentShape {
         heads: 1,
-        latent: 684,
-        rope: 4,
+        latent: 688,
+        rope: 8,
     };
     check_latent_attention(&open(), shape, &[1], WHOLE, Scores::Noise);
 }
 
 #[test]
-fn merge_splits() {
-    let gpu = open();
-    for (splits, heads, latent, split_keys) in [(1, 1, 4, 1), (5, 5, 28, 10), (16, 16, 512, 128)] {
-        check_merge_splits(&gpu, [splits, heads, latent], split_keys);
+fn merge_heads() {
+    for (gpu, format) in layouts_with_formats() {
+        for (splits, heads, latent, outer) in [(5, 5, 24, 12), (1, 3, 32, 5), (16, 2, 136, 20)] {
+            let splits = Splits {
+                count: splits,
+                keys: 10,
+            };
+            check_merge_heads(&gpu, format, splits, [heads, latent, outer]);
+        }
     }
 }
 
-fn check_merge_splits(gpu: &Gpu, [splits, heads, latent]: [usize; 3], split_keys: usize) {
+fn check_merge_heads(
+    gpu: &Gpu,
+    format: &'static formats::Format,
+    splits: Splits,
+    [heads, latent, outer]: [usize; 3],
+) {
+    let Splits { count, keys } = splits;
     // From a single key to far more than the splits can share evenly.
-    let positions = [
-        0,
-        split_keys,
-        2 * split_keys - 1,
-        splits * split_keys,
-        9 * splits * split_keys,
-    ];
-    let tokens = positions.len();
-    let mut z = noise(tokens * splits * heads * latent, 43);
-    let mut stats = noise(tokens * splits * heads * 2, 44);
+    let contexts = [1, keys + 1, 2 * keys, count * keys + 1, 9 * count * keys];
+    let tokens = contexts.len();
+    let mut z = noise(tokens * count * heads * latent, 43);
+    let mut stats = noise(tokens * count * heads * 2, 44);
     for (index, stat) in stats.chunks_mut(2).enumerate() {
-        let (token, split) = (index / heads / splits, index / heads % splits);
+        let (token, split) = (index / heads / count, index / heads % count);
         // Largest scores up to 200 apart, so that some splits weigh nothing.
         stat[0] *= if index % 3 == 0 { 100.0 } else { 3.0 };
         stat[1] = 1.0 + stat[1].abs() * 50.0;
-        if split >= used_splits(positions[token], splits, split_keys) {
+        if split == 1 && token == 3 && count > 1 {
+            // A part without keys.
+            stat.copy_from_slice(&[-1e30, 0.0]);
+            z[index * latent..][..latent].fill(POISON);
+        }
+        if split >= contexts[token].div_ceil(keys).min(count) {
             stat.fill(POISON);
             z[index * latent..][..latent].fill(POISON);
         }
     }
+    let weight = noise(heads * outer * latent, 45);
     let actual = run_f32(gpu, |pass| {
-        let z = Tensor::upload(gpu, &[tokens, splits, heads, latent], &z);
-        let stats = Tensor::upload(gpu, &[tokens, splits, heads, 2], &stats);
-        let positions = positions.map(|position| position as u32);
-        let positions = Tensor::upload(gpu, &[tokens], &positions);
-        ops::merge_splits(pass, &z, &stats, &positions, split_keys)
+        let positions = contexts.map(|context| context as u32 - 1);
+        let parts = LatentParts {
+            z: Tensor::upload(gpu, &[tokens, count, heads, latent], &z),
+            stats: Tensor::upload(gpu, &[tokens, count, heads, 2], &stats),
+            positions: Tensor::upload(gpu, &[tokens], &positions),
+            splits,
+        };
+        let weight = upload(gpu, format, [heads, outer, latent], &weight);
+        ops::merge_heads(pass, &parts, &weight)
     });
-    let mut expected = Vec::new();
-    for (token, &position) in positions.iter().enumerate() {
-        for head in 0..heads {
-            let used = used_splits(position, splits, split_keys);
-            let rows = (0..used).map(|split| (token * splits + split) * heads + head);
-            expected.extend(merged(&z, &stats, &rows.collect::<Vec<_>>(), latent));
-        }
-    }
-    let what = format!("{splits} splits of {split_keys} keys, {heads} heads of {latent}");
-    assert_near(&actual, &expected, EXPONENTIAL.max(ROUNDING), &what);
-}
-
-/// Splits that a context has, however many there could be.
-fn used_splits(position: usize, splits: usize, split_keys: usize) -> usize {
-    (position + 1).div_ceil(split_keys).min(splits)
-}
-
-/// The mean of some rows of `z`, weighted by their sums of exponentials.
-fn merged(z: &[f32], stats: &[f32], rows: &[usize], latent: usize) -> Vec<f32> {
-    let largest = rows
-        .iter()
-        .map(|row| stats[2 * row])
-        .fold(f32::MIN, f32::max);
-    let share =
-        |row: usize| f64::from(stats[2 * row + 1]) * f64::from(stats[2 * row] - largest).exp();
-    let total: f64 = rows.iter().map(|&row| share(row)).sum();
-    let column = |column: usize| {
-        let sum: f64 = rows
-            .iter()
-            .map(|&row| share(row) * f64::from(z[row * latent + column]))
-            .sum();
-        (sum / total) as f32
+    let shape = LatentShape {
+        heads,
+        latent,
+        rope: 0,
     };
-    (0..latent).map(column).collect()
+    let merged = merged(&[z, stats], shape, &contexts, splits);
+    let weight = stored(format, &weight, latent);
+    let expected = reference::matmul_heads(&merged, &weight, heads, latent);
+    let what = format!("{} in {splits:?}, {heads} heads of {latent}", format.name);
+    assert_near(&actual, &expected, EXPONENTIAL.max(ROUNDING), &what);
 }

@@ -3,7 +3,7 @@
 use tiefsee::gpu::{Cache, CacheType, Gpu, Pass, Tensor, cache};
 use tiefsee::ops::{Keys, Splits};
 
-use crate::common::{noise, run_f32, shuffled};
+use crate::common::{floats, noise, run, shuffled};
 use crate::reference::stored_row;
 
 pub(crate) const BLOCK: usize = 16;
@@ -117,8 +117,8 @@ impl Context {
     pub(crate) fn run(
         &self,
         gpu: &Gpu,
-        attend: impl FnOnce(&mut Pass, &Tensor, &Keys) -> Tensor,
-    ) -> Vec<f32> {
+        attend: impl FnOnce(&mut Pass, &Tensor, &Keys) -> Vec<Tensor>,
+    ) -> Vec<Vec<f32>> {
         let Rows {
             heads,
             query,
@@ -126,7 +126,7 @@ impl Context {
         } = self.rows;
         let tokens = self.positions.len();
         let sequences = self.blocks.len() / self.blocks_per_sequence;
-        run_f32(gpu, |pass| {
+        let results = run(gpu, |pass| {
             let row_words = self.kind.row_words(width);
             let slots = self.words.len() / row_words;
             let cache = Cache {
@@ -143,7 +143,8 @@ impl Context {
             };
             let q = Tensor::upload(gpu, &[tokens, heads, query], &self.q);
             attend(pass, &q, &keys)
-        })
+        });
+        results.iter().map(|bytes| floats(bytes)).collect()
     }
 }
 

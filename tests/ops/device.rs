@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use tiefsee::Error;
-use tiefsee::gpu::{AdapterReport, DeviceOptions, Gpu, Pass, Recording, Tensor, WeightWriter};
+use tiefsee::gpu::{
+    AdapterReport, DeviceOptions, Gpu, Pass, Recording, Tensor, Tiers, WeightWriter,
+};
 use tiefsee::{formats, ops};
 
 use crate::common::{noise, open, options};
@@ -80,13 +82,26 @@ fn tiers_can_be_left_unused() {
     let without = DeviceOptions {
         no_subgroups: true,
         no_f16: true,
+        no_matrix: true,
         ..all.clone()
     };
     let gpu = pollster::block_on(Gpu::open(&without)).expect("the baseline");
-    assert_eq!((gpu.tiers.subgroup_size, gpu.tiers.f16), (0, false));
+    let tiers = gpu.tiers;
+    assert_eq!(
+        (tiers.subgroup_size, tiers.f16, tiers.matrix),
+        (0, false, None)
+    );
     let gpu = open();
     if !all.no_subgroups {
-        assert_eq!(gpu.tiers, gpu.adapter().tiers);
+        let software = gpu.tiers.software;
+        let offered = gpu.adapter().tiers;
+        assert_eq!(
+            gpu.tiers,
+            Tiers {
+                software,
+                ..offered
+            }
+        );
     }
 }
 

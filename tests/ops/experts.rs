@@ -2,10 +2,10 @@
 
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Gpu, Tensor, Weight};
-use tiefsee::ops::{self, Routes};
+use tiefsee::ops::{self, Input, Norm, Routes};
 
 use crate::common::{
-    assert_near, layouts_with_formats, noise, open, run_f32, shuffled, stored, upload,
+    assert_near, floats, layouts_with_formats, noise, open, run, run_f32, shuffled, stored, upload,
 };
 use crate::{EXPONENTIAL, ROUNDING, reference};
 
@@ -46,7 +46,13 @@ impl Case {
     }
 
     /// Every token chooses the same expert in its only slot.
-    fn all_to(expert: u32, tokens: usize, experts: usize, outer: usize, inner: usize) -> Self {
+    pub(crate) fn all_to(
+        expert: u32,
+        tokens: usize,
+        experts: usize,
+        outer: usize,
+        inner: usize,
+    ) -> Self {
         Self {
             slots: 1,
             experts,
@@ -97,6 +103,16 @@ impl Case {
         };
         self.choices.iter().enumerate().flat_map(product).collect()
     }
+
+    /// The [`products`](Self::products) as gates and what they let through: `[tokens, slots, outer / 2]`.
+    fn gated(&self, format: &Format, x: &[f32]) -> Vec<f32> {
+        let products = self.products(format, x);
+        let halves = products
+            .chunks(self.outer)
+            .map(|row| row.split_at(self.outer / 2));
+        let (gate, up): (Vec<&[f32]>, Vec<&[f32]>) = halves.unzip();
+        reference::swiglu(&gate.concat(), &up.concat())
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -107,6 +123,7 @@ fn cases() -> Vec<Case> {
         Case::new(3, 2, 5, 2, 100),
         Case::new(5, 3, 7, 130, 60),
         Case::new(29, 2, 18, 34, 36),
+        Case::new(100, 3, 5, 68, 40),
         Case::all_to(4, 29, 5, 12, 36),
         Case::all_to(0, 4, 3, 6, 100),
     ]
@@ -123,24 +140,51 @@ fn expert_gate_up() {
 
 /// Each expert's rows are the gate, then the up projection.
 pub(crate) fn check_expert_gate_up(gpu: &Gpu, format: &'static Format, case: &Case) {
-    let x = noise(case.tokens() * case.inner, 62);
+    let (x, gain) = (noise(case.tokens() * case.inner, 62), noise(case.inner, 69));
+    let normed = reference::rms_norm(&x, &gain, 1e-6);
+    let mut input = Input::from(&Tensor::upload(gpu, &[case.tokens(), case.inner], &x));
+    check_gated(gpu, format, case, &input, &x);
+    input.norm = Some(Norm {
+        gain: Tensor::upload(gpu, &[case.inner], &gain),
+        epsilon: 1e-6,
+    });
+    check_gated(gpu, format, case, &input, &normed);
+}
+
+/// `rows` are what `input` stands for.
+fn check_gated(gpu: &Gpu, format: &'static Format, case: &Case, input: &Input, rows: &[f32]) {
     let actual = run_f32(gpu, |pass| {
         let weight = case.upload(gpu, format);
-        let x = Tensor::upload(gpu, &[case.tokens(), case.inner], &x);
-        ops::expert_gate_up(pass, &x, &weight, &case.routes(gpu))
+        ops::expert_gate_up(pass, input, &weight, &case.routes(gpu))
     });
-    let products = case.products(format, &x);
-    let halves = products
-        .chunks(case.outer)
-        .map(|row| row.split_at(case.outer / 2));
-    let (gate, up): (Vec<&[f32]>, Vec<&[f32]>) = halves.unzip();
-    let expected = reference::swiglu(&gate.concat(), &up.concat());
-    assert_near(
-        &actual,
-        &expected,
-        EXPONENTIAL,
-        &format!("{} {case:?}", format.name),
-    );
+    let what = format!("{} {case:?}", format.name);
+    assert_near(&actual, &case.gated(format, rows), EXPONENTIAL, &what);
+}
+
+#[test]
+fn expert_gate_up_grouped() {
+    for (gpu, format) in layouts_with_formats() {
+        for case in cases() {
+            check_expert_gate_up_grouped(&gpu, format, &case);
+        }
+    }
+}
+
+/// The same over the tokens grouped by expert.
+pub(crate) fn check_expert_gate_up_grouped(gpu: &Gpu, format: &'static Format, case: &Case) {
+    // Tiles for matrix units have products of their own, which check_expert_matrix knows.
+    if gpu.tiers.matrix.is_some() && !gpu.tiers.software {
+        return;
+    }
+    let x = noise(case.tokens() * case.inner, 62);
+    let actual = run_f32(gpu, |pass| {
+        let (weight, routes) = (case.upload(gpu, format), case.routes(gpu));
+        let groups = ops::group_by_expert(pass, &routes.choices, case.experts);
+        let x = Tensor::upload(gpu, &[case.tokens(), case.inner], &x);
+        ops::expert_gate_up_grouped(pass, &x, &weight, &groups)
+    });
+    let what = format!("{} {case:?}", format.name);
+    assert_near(&actual, &case.gated(format, &x), EXPONENTIAL, &what);
 }
 
 #[test]
@@ -154,17 +198,24 @@ fn expert_gate_up_with_gates_far_below_zero() {
         choices: vec![0],
     };
     for magnitude in [1e2, 1e4, 1e20] {
-        let actual = run_f32(&gpu, |pass| {
+        let results = run(&gpu, |pass| {
             let weight = [[-magnitude; 8], [1.0; 8]].concat();
             let weight = upload(&gpu, &formats::F32, [1, 2, 8], &weight);
             let x = Tensor::upload(&gpu, &[1, 8], &[1f32; 8]);
-            ops::expert_gate_up(pass, &x, &weight, &case.routes(&gpu))
+            let routes = case.routes(&gpu);
+            let groups = ops::group_by_expert(pass, &routes.choices, 1);
+            vec![
+                ops::expert_gate_up(pass, &x, &weight, &routes),
+                ops::expert_gate_up_grouped(pass, &x, &weight, &groups),
+            ]
         });
-        // exp(-80) of the gate is all that is left.
-        assert!(
-            actual[0].abs() <= 1e-30 * magnitude,
-            "{magnitude}: {actual:?}"
-        );
+        for actual in results.iter().map(|result| floats(result)) {
+            // exp(-80) of the gate is all that is left.
+            assert!(
+                actual[0].abs() <= 1e-30 * magnitude,
+                "{magnitude}: {actual:?}"
+            );
+        }
     }
 }
 
@@ -180,13 +231,17 @@ fn expert_down() {
 /// Every slot has its own row of `x`; the results of a token's slots are added.
 pub(crate) fn check_expert_down(gpu: &Gpu, format: &'static Format, case: &Case) {
     let x = noise(case.choices.len() * case.inner, 63);
+    let before = noise(case.tokens() * case.outer, 68);
     let actual = run_f32(gpu, |pass| {
         let weight = case.upload(gpu, format);
         let x = Tensor::upload(gpu, &[case.tokens(), case.slots, case.inner], &x);
-        ops::expert_down(pass, &x, &weight, &case.routes(gpu))
+        let sum = Tensor::upload(gpu, &[case.tokens(), case.outer], &before);
+        ops::add_expert_down(pass, &x, &weight, &case.routes(gpu), &sum);
+        sum
     });
     let products = case.products(format, &x);
-    let expected = expected_combine(&products, &case.shares(), case.slots, case.outer);
+    let combined = expected_combine(&products, &case.shares(), case.slots, case.outer);
+    let expected = reference::add(&before, &combined);
     assert_near(
         &actual,
         &expected,
@@ -250,12 +305,15 @@ fn combine() {
 
 fn check_combine(gpu: &Gpu, tokens: usize, slots: usize, width: usize) {
     let (x, weights) = (noise(tokens * slots * width, 65), noise(tokens * slots, 66));
+    let before = noise(tokens * width, 68);
     let actual = run_f32(gpu, |pass| {
         let x = Tensor::upload(gpu, &[tokens, slots, width], &x);
         let weights = Tensor::upload(gpu, &[tokens, slots], &weights);
-        ops::combine(pass, &x, &weights)
+        let sum = Tensor::upload(gpu, &[tokens, width], &before);
+        ops::add_combined(pass, &x, &weights, &sum);
+        sum
     });
-    let expected = expected_combine(&x, &weights, slots, width);
+    let expected = reference::add(&before, &expected_combine(&x, &weights, slots, width));
     assert_near(
         &actual,
         &expected,
@@ -286,12 +344,15 @@ fn few_and_grouped_tokens_agree() {
         run_f32(&gpu, |pass| {
             let (weight, routes) = (case.upload(&gpu, &formats::Q4_0), case.routes(&gpu));
             let x = Tensor::upload(&gpu, &[7, 3, 40], &x);
+            let sum = Tensor::upload(&gpu, &[7, 24], &noise(7 * 24, 68));
             if !grouped {
-                return ops::expert_down(pass, &x, &weight, &routes);
+                ops::add_expert_down(pass, &x, &weight, &routes, &sum);
+                return sum;
             }
             let groups = ops::group_by_expert(pass, &routes.choices, 9);
             let outputs = ops::expert_matmul(pass, &x, &[&weight], &groups);
-            ops::combine(pass, &outputs, &routes.weights)
+            ops::add_combined(pass, &outputs, &routes.weights, &sum);
+            sum
         })
     };
     assert_near(&both(true), &both(false), ROUNDING, "grouped and not");

@@ -1,7 +1,7 @@
 //! Grouped-query attention: what becomes of a joined projection, and attention over the cache.
 
 use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor, cache};
-use tiefsee::ops::{self, HeadNorms, JoinedHeads, Pairing, RopeColumns, Splits};
+use tiefsee::ops::{self, HeadNorms, JoinedHeads, KeyHeads, Pairing, RopeColumns, Splits};
 
 use crate::common::{assert_near, floats, layouts, noise, open, run};
 use crate::context::{Context, Rows, Scores, WHOLE, kinds};
@@ -17,6 +17,22 @@ fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> GroupedShape {
         kv_heads,
         head_dim,
     }
+}
+
+/// How they lie in the cache.
+fn key_heads(shape: GroupedShape) -> KeyHeads {
+    KeyHeads {
+        count: shape.kv_heads,
+        columns: shape.head_dim,
+    }
+}
+
+/// Heads with zeros that fill them up.
+fn filled(heads: &[f32], shape: GroupedShape) -> Vec<f32> {
+    let width = key_heads(shape).width();
+    let zeros = vec![0.0; width - shape.head_dim];
+    let fill = |head: &[f32]| [head, &zeros].concat();
+    heads.chunks(shape.head_dim).flat_map(fill).collect()
 }
 
 #[test]
@@ -61,11 +77,12 @@ fn check_store_heads(
     let positions = positions(tokens);
     let slots = [16u32, 0, 5, 1, 11, 7];
     // What was in the cache stays where nothing is stored, and goes where something is.
-    let mut cache = vec![7.5f32; SLOTS * shape.row()];
+    let row_width = key_heads(shape).row();
+    let mut cache = vec![7.5f32; SLOTS * row_width];
     let results = run(gpu, |pass| {
         let vector = |values: &[f32]| Tensor::upload(gpu, &[values.len()], values);
         let [bias, q_gain, k_gain] = [&bias, &q_gain, &k_gain].map(|values| vector(values));
-        let cache = Cache::plain(Tensor::upload(gpu, &[SLOTS, shape.row()], &cache));
+        let cache = Cache::plain(Tensor::upload(gpu, &[SLOTS, row_width], &cache));
         let rotations = rotations(&positions, &frequencies);
         let rotations = Tensor::upload(gpu, &[tokens, pairs, 2], &rotations);
         let joined = JoinedHeads {
@@ -92,11 +109,11 @@ fn check_store_heads(
         half_split: columns.pairing == Pairing::HalfSplit,
     };
     let (q, rows) = reference::joined_heads(&x, &positions, shape, &rule);
-    for (row, slot) in rows.chunks(shape.row()).zip(slots) {
-        cache[slot as usize * shape.row()..][..shape.row()].copy_from_slice(row);
+    for (row, slot) in filled(&rows, shape).chunks(row_width).zip(slots) {
+        cache[slot as usize * row_width..][..row_width].copy_from_slice(row);
     }
     let what = format!("{shape:?} {columns:?} {pairs} pairs, {with_bias} {with_norms}");
-    assert_near(&floats(&results[0]), &q, ROUNDING, &what);
+    assert_near(&floats(&results[0]), &filled(&q, shape), ROUNDING, &what);
     assert_near(&floats(&results[1]), &cache, ROUNDING, &what);
 }
 
@@ -164,25 +181,38 @@ fn check_grouped_attention_over(
     splits: Splits,
     scores: Scores,
 ) {
+    let key_heads = key_heads(shape);
     let rows = Rows {
         heads: shape.heads,
-        query: shape.head_dim,
-        width: shape.row(),
+        query: key_heads.width(),
+        width: key_heads.row(),
     };
     let context = Context::new(rows, kind, lengths, scores);
     let scale = context.scale;
+    let tickets = Tensor::new(gpu, &[context.positions.len() * shape.heads]);
+    // Twice: tickets are where they were.
     let actual = context.run(gpu, |pass, q, keys| {
-        ops::grouped_attention(pass, q, keys, shape.kv_heads, splits, scale)
+        let mut once = || ops::grouped_attention(pass, q, keys, key_heads, splits, &tickets, scale);
+        vec![once(), once()]
     });
     let Context {
         q, cache, visible, ..
     } = &context;
-    let expected = reference::grouped_attention(q, cache, visible, shape, f64::from(scale));
+    // Heads as wide as what fills them up, which is noise here; of the result it is no part.
+    let wide = GroupedShape {
+        head_dim: key_heads.width(),
+        ..shape
+    };
+    let expected = reference::grouped_attention(q, cache, visible, wide, f64::from(scale));
+    let cut = |head: &[f32]| head[..shape.head_dim].to_vec();
+    let expected: Vec<f32> = expected.chunks(wide.head_dim).flat_map(cut).collect();
+    assert_eq!(actual[0], actual[1], "{shape:?} in {splits:?}: again");
+    let actual = &actual[0];
     let what = format!(
         "{shape:?} over {lengths:?} of {} in {splits:?}, {scores:?}",
         kind.name
     );
-    assert_near(&actual, &expected, EXPONENTIAL, &what);
+    assert_near(actual, &expected, EXPONENTIAL, &what);
 }
 
 #[test]

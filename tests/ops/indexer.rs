@@ -3,6 +3,7 @@
 use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor};
 use tiefsee::ops::{self, Centring, Chosen, IndexQueries, Keys, Splits};
 
+use crate::attention::merged;
 use crate::common::{assert_near, floats, integers, layouts, noise, run, shuffled};
 use crate::context::{BLOCK, Context, POISON, Rows, Scores, WHOLE, kinds};
 use crate::reference::{self, LatentShape};
@@ -13,7 +14,7 @@ use crate::{EXPONENTIAL, ROUNDING};
 fn store_index() {
     for gpu in layouts() {
         for (tokens, width, pairs, stride) in [
-            (1, 4, 1, 4),
+            (1, 8, 1, 8),
             (5, 16, 4, 24),
             (3, 128, 32, 192),
             (2, 64, 32, 65),
@@ -64,7 +65,7 @@ fn check_store_index(gpu: &Gpu, tokens: usize, [width, stride]: [usize; 2], pair
 #[test]
 fn index_scores() {
     for gpu in layouts() {
-        for (heads, width) in [(1, 4), (8, 16), (5, 20), (64, 128)] {
+        for (heads, width) in [(1, 8), (8, 16), (5, 24), (64, 128)] {
             for kind in kinds(Scores::Noise) {
                 check_index_scores(&gpu, kind, [heads, width], &[1, 2, 130], 0);
                 check_index_scores(&gpu, kind, [heads, width], &[700, 40], 50);
@@ -110,8 +111,9 @@ fn check_index_scores(
                 offset,
                 scale: context.scale,
             };
-            ops::index_scores(pass, queries, keys, first..tokens, most)
+            vec![ops::index_scores(pass, queries, keys, first..tokens, most)]
         });
+        let actual = &actual[0];
         assert_eq!(actual.len(), (tokens - first) * capacity);
         for (actual, expected) in actual.chunks(capacity).zip(&expected[first..]) {
             if expected.len() > most {
@@ -195,7 +197,7 @@ fn check_select_keys(gpu: &Gpu, contexts: &[usize], most: usize, steps: f32) {
 #[test]
 fn attention_over_chosen_keys() {
     for gpu in layouts() {
-        for (latent, rope) in [(28, 8), (64, 32), (512, 64)] {
+        for (latent, rope) in [(24, 8), (64, 32), (512, 64)] {
             let shape = LatentShape {
                 heads: 5,
                 latent,
@@ -226,7 +228,8 @@ fn check_attention(gpu: &Gpu, kind: &'static CacheType, shape: LatentShape, spli
         let chosen = Chosen::new(pass, tokens, most);
         ops::select_keys(pass, &scores, keys, 0, &chosen);
         let keys = chosen.keys(keys.cache);
-        ops::latent_attention(pass, q, &keys, shape.latent, splits, context.scale)
+        let parts = ops::latent_attention(pass, q, &keys, shape.latent, splits, context.scale);
+        vec![parts.z, parts.stats]
     });
     let chosen = |(rows, scores): (&Vec<usize>, &[f32])| {
         let keys = reference::select_keys(&scores[..rows.len()], most);
@@ -237,6 +240,8 @@ fn check_attention(gpu: &Gpu, kind: &'static CacheType, shape: LatentShape, spli
     let scale = f64::from(context.scale);
     let expected = reference::latent_attention(&context.q, &context.cache, &visible, shape, scale);
     let what = format!("{shape:?} over {} in {splits:?}", kind.name);
+    let contexts: Vec<_> = visible.iter().map(Vec::len).collect();
+    let actual = merged(&actual, shape, &contexts, splits);
     assert_near(&actual, &expected, EXPONENTIAL, &what);
 }
 

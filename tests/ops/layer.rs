@@ -5,7 +5,7 @@ use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor, cache};
 use tiefsee::layers::{
     Batch, GroupedQueryAttention, LayerCache, Linear, RmsNorm, Rotary, Scaling, Span,
 };
-use tiefsee::ops::Pairing;
+use tiefsee::ops::{Input, Pairing};
 
 use crate::common::{assert_near, layouts, noise, run_f32, upload};
 use crate::reference::{self, GroupedShape, HeadRule};
@@ -131,7 +131,9 @@ fn in_chunks(
         batch.write(gpu, &spans, &rotary);
         run_f32(gpu, |pass| {
             let x = Tensor::upload(gpu, &[tokens, HIDDEN], x);
-            layer.forward(pass, &x, &batch, &cache)
+            let sum = Tensor::new(gpu, &[tokens, HIDDEN]);
+            layer.forward(pass, &Input::from(&x), &batch, &cache, &sum);
+            sum
         })
     };
     x.chunks(chunk * HIDDEN)

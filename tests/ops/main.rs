@@ -7,17 +7,21 @@ mod golden_blocks;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod absorb;
 mod attention;
 mod context;
 mod decoding;
 mod device;
+mod drawing;
 mod experts;
 mod grouped;
 mod indexer;
 mod lanes;
 mod layer;
 mod matmul;
+mod matrix;
 mod packed;
+mod profile;
 mod recording;
 mod rotary;
 mod routing;

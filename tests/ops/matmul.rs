@@ -2,15 +2,15 @@
 
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Gpu, Pass, Tensor, Weight, WeightWriter};
-use tiefsee::ops::{self, HeadSlices};
+use tiefsee::ops::{self, HeadSlices, Input, Norm};
 
 use crate::common::{
-    assert_near, floats, layouts_with_formats, noise, open, run, run_f32, stored, upload,
+    assert_near, floats, layouts, layouts_with_formats, noise, open, run, run_f32, stored, upload,
 };
-use crate::{ROUNDING, reference};
+use crate::{EXPONENTIAL, ROUNDING, reference};
 
 /// Tokens, outer, inner.
-const SHAPES: [[usize; 3]; 9] = [
+const SHAPES: [[usize; 3]; 12] = [
     [1, 1, 36],
     [1, 129, 100],
     [2, 33, 60],
@@ -20,9 +20,12 @@ const SHAPES: [[usize; 3]; 9] = [
     [29, 33, 80],
     [1, 96, 1024],
     [6, 5, 8],
+    [9, 67, 24],
+    [33, 65, 40],
+    [100, 34, 36],
 ];
 
-type Matmul = fn(&mut Pass, &Tensor, &Weight) -> Tensor;
+type Matmul = fn(&mut Pass, &Input, &Weight) -> Tensor;
 
 #[test]
 fn matmul_few() {
@@ -43,10 +46,32 @@ fn matmul_blocked() {
 }
 
 #[test]
-fn matmul_takes_either() {
-    let gpu = open();
-    for tokens in 1..=5 {
-        check_matmul(&gpu, ops::matmul, &formats::Q8_0, [tokens, 33, 60]);
+fn matmul_few_rows() {
+    for (gpu, format) in layouts_with_formats() {
+        for shape in SHAPES.into_iter().filter(|[tokens, ..]| *tokens <= 8) {
+            check_matmul(&gpu, ops::matmul_few_rows, format, shape);
+        }
+    }
+}
+
+/// Around every number of tokens at which another kernel or block is taken.
+#[test]
+fn matmul_takes_what_suits() {
+    for gpu in layouts() {
+        for tokens in (1..=9).chain([15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 128]) {
+            check_matmul(
+                &gpu,
+                |pass, x, weight| ops::matmul(pass, x, weight),
+                &formats::Q8_0,
+                [tokens, 33, 60],
+            );
+            check_matmul(
+                &gpu,
+                |pass, x, weight| ops::matmul(pass, x, weight),
+                &formats::F32,
+                [tokens, 65, 24],
+            );
+        }
     }
 }
 
@@ -56,7 +81,8 @@ fn check_matmul(gpu: &Gpu, matmul: Matmul, format: &'static Format, shape: [usiz
     let weight = hard_weight(outer, inner);
     let actual = run_f32(gpu, |pass| {
         let weight = upload(gpu, format, [1, outer, inner], &weight);
-        matmul(pass, &Tensor::upload(gpu, &[tokens, inner], &x), &weight)
+        let x = Tensor::upload(gpu, &[tokens, inner], &x);
+        matmul(pass, &Input::from(&x), &weight)
     });
     let expected = reference::matmul(&x, &stored(format, &weight, inner), inner);
     assert_near(
@@ -65,6 +91,101 @@ fn check_matmul(gpu: &Gpu, matmul: Matmul, format: &'static Format, shape: [usiz
         ROUNDING,
         &format!("{} {shape:?}", format.name),
     );
+}
+
+/// Rows to be normalised, some of zeros or with huge squares; as they are, and normalised.
+fn normed(gpu: &Gpu, tokens: usize, width: usize) -> (Input, Vec<f32>, Vec<f32>) {
+    let (mut x, gain) = (noise(tokens * width, 28), noise(width, 29));
+    if tokens > 2 {
+        x[..width].fill(0.0);
+        x[width..2 * width]
+            .iter_mut()
+            .for_each(|value| *value *= 3e4);
+    }
+    let expected = reference::rms_norm(&x, &gain, 1e-6);
+    let norm = Norm {
+        gain: Tensor::upload(gpu, &[width], &gain),
+        epsilon: 1e-6,
+    };
+    let input = Input {
+        x: Tensor::upload(gpu, &[tokens, width], &x),
+        norm: Some(norm),
+    };
+    (input, x, expected)
+}
+
+#[test]
+fn products_of_normalised_rows() {
+    for (gpu, format) in layouts_with_formats() {
+        for shape in SHAPES {
+            check_input(&gpu, format, shape);
+        }
+    }
+}
+
+/// Normalised by the product itself, and by a launch before it.
+fn check_input(gpu: &Gpu, format: &'static Format, [tokens, outer, inner]: [usize; 3]) {
+    let weight = noise(outer * inner, 30);
+    let (input, _, normed) = normed(gpu, tokens, inner);
+    let results = run(gpu, |pass| {
+        let weight = upload(gpu, format, [1, outer, inner], &weight);
+        vec![
+            ops::matmul_few(pass, &input, &weight),
+            ops::matmul_blocked(pass, &input, &weight),
+        ]
+    });
+    let expected = reference::matmul(&normed, &stored(format, &weight, inner), inner);
+    for result in &results {
+        let what = format!("{} {tokens} x {outer} x {inner}", format.name);
+        assert_near(&floats(result), &expected, ROUNDING, &what);
+    }
+}
+
+#[test]
+fn products_are_added() {
+    for (gpu, format) in layouts_with_formats() {
+        for [tokens, outer, inner] in SHAPES {
+            let (weight, before) = (noise(outer * inner, 31), noise(tokens * outer, 32));
+            let x = noise(tokens * inner, 33);
+            let actual = run_f32(&gpu, |pass| {
+                let weight = upload(&gpu, format, [1, outer, inner], &weight);
+                let sum = Tensor::upload(&gpu, &[tokens, outer], &before);
+                let x = Tensor::upload(&gpu, &[tokens, inner], &x);
+                ops::add_matmul(pass, &x, &weight, &sum);
+                sum
+            });
+            let product = reference::matmul(&x, &stored(format, &weight, inner), inner);
+            let what = format!("{} {tokens} x {outer} x {inner}", format.name);
+            assert_near(&actual, &reference::add(&before, &product), ROUNDING, &what);
+        }
+    }
+}
+
+#[test]
+fn gate_up() {
+    for (gpu, format) in layouts_with_formats() {
+        for [tokens, outer, inner] in SHAPES {
+            check_gate_up(&gpu, format, [tokens, outer, inner]);
+        }
+    }
+}
+
+fn check_gate_up(gpu: &Gpu, format: &'static Format, [tokens, outer, inner]: [usize; 3]) {
+    let weight = noise(2 * outer * inner, 34);
+    let (input, x, normed) = normed(gpu, tokens, inner);
+    let plain = Input::from(&input.x);
+    for (input, rows) in [(plain, x), (input, normed)] {
+        let actual = run_f32(gpu, |pass| {
+            let weight = upload(gpu, format, [1, 2 * outer, inner], &weight);
+            ops::gate_up(pass, &input, &weight)
+        });
+        let products = reference::matmul(&rows, &stored(format, &weight, inner), inner);
+        let halves = products.chunks(2 * outer).map(|row| row.split_at(outer));
+        let (gate, up): (Vec<&[f32]>, Vec<&[f32]>) = halves.unzip();
+        let expected = reference::swiglu(&gate.concat(), &up.concat());
+        let what = format!("{} {tokens} x {outer} x {inner}", format.name);
+        assert_near(&actual, &expected, EXPONENTIAL, &what);
+    }
 }
 
 /// One request's broken values are of no concern to the others in the batch.
@@ -94,8 +215,9 @@ fn what_is_no_number_stays_with_its_token() {
                 width: outer,
             };
             vec![
-                ops::matmul_few(pass, &x, &weight),
-                ops::matmul_blocked(pass, &x, &weight),
+                ops::matmul_few(pass, &Input::from(&x), &weight),
+                ops::matmul_few_rows(pass, &Input::from(&x), &weight),
+                ops::matmul_blocked(pass, &Input::from(&x), &weight),
                 ops::matmul_heads(pass, &heads, &head_weight, slices),
             ]
         });
@@ -210,20 +332,22 @@ fn check_matmul_heads(
     let stride = inner + tail;
     let x = noise(tokens * heads * stride, 23);
     let weight = noise(heads * outer * inner, 24);
-    let actual = run_f32(gpu, |pass| {
-        let x = Tensor::upload(gpu, &[tokens, heads, stride], &x);
-        let weight = upload(gpu, format, [heads, outer, inner], &weight);
-        ops::matmul_heads(pass, &x, &weight, HeadSlices { inner, width })
-    });
     let what = format!("{} {tokens} x {heads} heads of {sizes:?}", format.name);
     let expected = expected_heads(&x, &stored(format, &weight, inner), heads, sizes);
-    assert_near(&actual, &expected, ROUNDING, &what);
-    for (actual, x) in actual.chunks(width).zip(x.chunks(stride)) {
-        assert_eq!(actual[outer..][..tail], x[inner..], "{what}: the tail");
-        assert!(
-            actual[outer + tail..].iter().all(|&value| value == 0.0),
-            "{what}: padding"
-        );
+    for op in [ops::matmul_heads_few, ops::matmul_heads_blocked] {
+        let actual = run_f32(gpu, |pass| {
+            let x = Tensor::upload(gpu, &[tokens, heads, stride], &x);
+            let weight = upload(gpu, format, [heads, outer, inner], &weight);
+            op(pass, &x, &weight, HeadSlices { inner, width })
+        });
+        assert_near(&actual, &expected, ROUNDING, &what);
+        for (actual, x) in actual.chunks(width).zip(x.chunks(stride)) {
+            assert_eq!(actual[outer..][..tail], x[inner..], "{what}: the tail");
+            assert!(
+                actual[outer + tail..].iter().all(|&value| value == 0.0),
+                "{what}: padding"
+            );
+        }
     }
 }
 

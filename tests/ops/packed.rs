@@ -1,7 +1,7 @@
 //! Rows on their way into a cache that packs them.
 
 use tiefsee::gpu::{Cache, CacheType, Gpu, Tensor, cache};
-use tiefsee::ops::{self, JoinedHeads, LatentColumns, Pairing, RopeColumns};
+use tiefsee::ops::{self, JoinedHeads, LatentColumns, Latents, Pairing, RopeColumns};
 
 use crate::common::{floats, integers, layouts, noise, open, run};
 use crate::reference::stored_row;
@@ -13,7 +13,7 @@ const PLACES: [u32; 6] = [16, 0, 5, 1, 11, 7];
 fn pack_rows() {
     for gpu in layouts() {
         for kind in cache::ALL {
-            for (tokens, width) in [(1, 4), (6, 36), (2, 64), (3, 576), (6, 2052)] {
+            for (tokens, width) in [(1, 8), (6, 40), (2, 64), (3, 576), (6, 2056)] {
                 let steps = noise(tokens * width, 80);
                 // Eighths of a step, so that ties are exact.
                 let exact: Vec<f32> = steps.iter().map(|x| (x * 1016.0).round() / 8.0).collect();
@@ -29,24 +29,13 @@ fn pack_rows() {
 
 fn check_pack_rows(gpu: &Gpu, kind: &'static CacheType, width: usize, x: &[f32]) {
     let tokens = x.len() / width;
-    let row_words = kind.row_words(width);
+    let row_words = kind.row_words(2 * width);
     let mut expected = vec![7u32; SLOTS * row_words];
-    let actual = run(gpu, |pass| {
-        let cache = room(gpu, kind, width);
-        let slots = Tensor::upload(gpu, &[tokens], &PLACES[..tokens]);
-        ops::pack_rows(
-            pass,
-            &Tensor::upload(gpu, &[tokens, width], x),
-            &slots,
-            &cache,
-        );
-        vec![cache.rows]
-    });
+    let actual = integers(&packed(gpu, kind, width, x));
     for (row, place) in x.chunks(width).zip(PLACES) {
-        let words = stored_row(kind.name, row).words;
+        let words = stored_row(kind.name, &[&vec![0.0; width], row].concat()).words;
         expected[place as usize * row_words..][..row_words].copy_from_slice(&words);
     }
-    let actual = integers(&actual[0]);
     let wrong = actual.iter().zip(&expected).position(|(a, b)| a != b);
     let what = format!("{tokens} rows of {width} in {}", kind.name);
     assert_eq!(
@@ -54,6 +43,35 @@ fn check_pack_rows(gpu: &Gpu, kind: &'static CacheType, width: usize, x: &[f32])
         None,
         "{what}"
     );
+}
+
+/// Rows as heads of values, which are stored as they are, behind keys of zeros.
+fn packed(gpu: &Gpu, kind: &'static CacheType, width: usize, x: &[f32]) -> Vec<u8> {
+    let tokens = x.len() / width;
+    let kv_heads = width / 8;
+    let joined = JoinedHeads {
+        heads: 1,
+        kv_heads,
+        bias: None,
+        norms: None,
+        rotary: RopeColumns {
+            offset: 0,
+            pairing: Pairing::HalfSplit,
+        },
+    };
+    let rows = x.chunks(width);
+    let x: Vec<f32> = rows
+        .flat_map(|row| [&vec![0.0; 8 + width], row].concat())
+        .collect();
+    let mut results = run(gpu, |pass| {
+        let cache = room(gpu, kind, 2 * width);
+        let slots = Tensor::upload(gpu, &[tokens], &PLACES[..tokens]);
+        let turns = Tensor::upload(gpu, &[tokens, 1, 2], &vec![0.5f32; 2 * tokens]);
+        let x = Tensor::upload(gpu, &[tokens, 8 + 2 * width], &x);
+        ops::store_heads(pass, &x, &joined, &turns, &slots, &cache);
+        vec![cache.rows]
+    });
+    results.remove(0)
 }
 
 /// A cache in which every word is 7.
@@ -73,13 +91,9 @@ fn what_is_no_number_stays_none() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut row = vec![1.0; 64];
             row[37] = bad;
-            let words = run(&gpu, |pass| {
-                let cache = room(&gpu, kind, 64);
-                let slots = Tensor::upload(&gpu, &[1], &[0u32]);
-                ops::pack_rows(pass, &Tensor::upload(&gpu, &[1, 64], &row), &slots, &cache);
-                vec![cache.rows]
-            });
-            let words = integers(&words[0]);
+            let words = integers(&packed(&gpu, kind, 64, &row));
+            let words = &words[PLACES[0] as usize * kind.row_words(128)..][..kind.row_words(128)];
+            let words = &words[kind.row_words(64)..];
             if kind.name == "f16" {
                 let half = half::f16::from_bits((words[18] >> 16) as u16);
                 assert!(half.is_nan(), "{bad} became {half}");
@@ -98,7 +112,7 @@ fn ops_that_store_pack_what_they_would_have_stored() {
     let (tokens, pairs) = (6, 4);
     for kind in [&cache::F16, &cache::Q8_0] {
         for latent in [true, false] {
-            let width = if latent { 36 } else { 48 };
+            let width = if latent { 40 } else { 48 };
             let results = run(&gpu, |pass| {
                 let x = Tensor::upload(&gpu, &[tokens, 96], &noise(tokens * 96, 82));
                 let gain = Tensor::upload(&gpu, &[28], &noise(28, 83));
@@ -121,9 +135,17 @@ fn ops_that_store_pack_what_they_would_have_stored() {
                             pairing: Pairing::HalfSplit,
                         },
                     };
-                    let gain = (&gain, 1e-6);
                     if latent {
-                        ops::store_latent(pass, &x, columns, gain, &rotations, &slots, cache);
+                        let latents = Latents {
+                            kv: &x,
+                            columns,
+                            gain: &gain,
+                            epsilon: 1e-6,
+                            rotations: &rotations,
+                            slots: &slots,
+                            cache,
+                        };
+                        ops::store_latent(pass, &latents);
                     } else {
                         ops::store_heads(pass, &x, &joined, &rotations, &slots, cache);
                     }

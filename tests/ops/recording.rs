@@ -2,13 +2,13 @@
 
 use tiefsee::formats;
 use tiefsee::gpu::{Cache, Gpu, Pass, Recording, Tensor};
-use tiefsee::ops::{self, Columns, Keys, LatentColumns, Pairing, RopeColumns, Splits};
+use tiefsee::ops::{self, Columns, Keys, LatentColumns, Latents, Pairing, RopeColumns, Splits};
 
 use crate::common::{assert_near, floats, noise, open, run_f32, shuffled, upload};
 use crate::{ROUNDING, reference};
 
 const HEADS: usize = 3;
-const LATENT: usize = 28;
+const LATENT: usize = 24;
 const PAIRS: usize = 4;
 const WIDTH: usize = LATENT + 2 * PAIRS;
 const BLOCK: usize = 4;
@@ -43,7 +43,16 @@ impl Step {
             offset: 0,
             rope_start: LATENT,
         };
-        ops::store_latent(&mut pass, &x, key, (&gain, 1e-6), &rotations, &slot, cache);
+        let latents = Latents {
+            kv: &x,
+            columns: key,
+            gain: &gain,
+            epsilon: 1e-6,
+            rotations: &rotations,
+            slots: &slot,
+            cache,
+        };
+        ops::store_latent(&mut pass, &latents);
         let q = ops::matmul(&mut pass, &x, &weight).reshape(&[1, HEADS, WIDTH]);
         let columns = RopeColumns {
             offset: LATENT,
@@ -58,7 +67,14 @@ impl Step {
             blocks: &table,
             block: BLOCK,
         };
-        let z = ops::latent_attention(&mut pass, &q, &keys, LATENT, splits, 1.0);
+        let parts = ops::latent_attention(&mut pass, &q, &keys, LATENT, splits, 1.0);
+        let values = upload(
+            gpu,
+            &formats::F32,
+            [HEADS, LATENT, LATENT],
+            &noise(HEADS * LATENT * LATENT, 93),
+        );
+        let z = ops::merge_heads(&mut pass, &parts, &values);
         let recording = pass.finish(vec![z]);
         Self {
             recording,
@@ -139,6 +155,8 @@ fn chain(gpu: &Gpu, pass: &mut Pass, x: &[f32], sizes: Chain) -> Tensor {
         [1, 2 * width, width],
         &noise(2 * width * width, 102),
     );
+    let square = noise(width * width, 103);
+    let square = upload(gpu, &formats::F32, [1, width, width], &square);
     let mut x = Tensor::upload(gpu, &[tokens, width], x);
     for _ in 0..layers {
         let both = ops::matmul(pass, &x, &weight);
@@ -152,7 +170,7 @@ fn chain(gpu: &Gpu, pass: &mut Pass, x: &[f32], sizes: Chain) -> Tensor {
             &[tokens, width],
             &vec![f32::MAX; tokens * width],
         ));
-        (_, x) = ops::add_rms_norm(pass, &x, &normed, &gain, 1e-6);
+        x = ops::matmul(pass, &normed, &square);
     }
     x
 }
@@ -160,6 +178,7 @@ fn chain(gpu: &Gpu, pass: &mut Pass, x: &[f32], sizes: Chain) -> Tensor {
 fn expected_chain(x: &[f32], sizes: Chain) -> Vec<f32> {
     let Chain { width, layers, .. } = sizes;
     let (gain, weight) = (noise(width, 101), noise(2 * width * width, 102));
+    let square = noise(width * width, 103);
     let mut x = x.to_vec();
     for _ in 0..layers {
         let both = reference::matmul(&x, &weight, width);
@@ -169,7 +188,7 @@ fn expected_chain(x: &[f32], sizes: Chain) -> Vec<f32> {
             .unzip();
         let hidden = reference::swiglu(&gate.concat(), &up.concat());
         let normed = reference::rms_norm(&hidden, &gain, 1e-6);
-        x = reference::rms_norm(&reference::add(&x, &normed), &gain, 1e-6);
+        x = reference::matmul(&normed, &square, width);
     }
     x
 }

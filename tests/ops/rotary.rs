@@ -1,7 +1,7 @@
 //! Rotation by position, in place and on the way into the cache.
 
 use tiefsee::gpu::{Cache, Gpu, Tensor};
-use tiefsee::ops::{self, LatentColumns, Pairing, RopeColumns};
+use tiefsee::ops::{self, LatentColumns, Latents, Pairing, RopeColumns};
 
 use crate::common::{assert_near, floats, layouts, noise, open, run};
 use crate::{ROUNDING, reference};
@@ -125,7 +125,7 @@ fn store_latent() {
     for gpu in layouts() {
         for (tokens, latent, pairs, offset, stride, rope_start, width) in [
             (1, 4, 1, 0, 6, 4, 8),
-            (3, 28, 3, 0, 34, 28, 36),
+            (3, 28, 3, 0, 34, 28, 40),
             (6, 28, 3, 36, 70, 32, 40),
             (2, 64, 16, 5, 101, 64, 96),
             (5, 512, 32, 1536, 2112, 512, 576),
@@ -154,10 +154,16 @@ fn check_store_latent(
         let cache = Cache::plain(Tensor::upload(gpu, &[SLOTS, width], &before));
         let rotations = rotations(positions, &frequencies);
         let rotations = Tensor::upload(gpu, &[tokens, pairs, 2], &rotations);
-        let gain = (&Tensor::upload(gpu, &[latent], &gain), 1e-6);
-        let slots = Tensor::upload(gpu, &[tokens], &slots[..tokens]);
-        let x = Tensor::upload(gpu, &[tokens, stride], &x);
-        ops::store_latent(pass, &x, columns, gain, &rotations, &slots, &cache);
+        let latents = Latents {
+            kv: &Tensor::upload(gpu, &[tokens, stride], &x),
+            columns,
+            gain: &Tensor::upload(gpu, &[latent], &gain),
+            epsilon: 1e-6,
+            rotations: &rotations,
+            slots: &Tensor::upload(gpu, &[tokens], &slots[..tokens]),
+            cache: &cache,
+        };
+        ops::store_latent(pass, &latents);
         vec![cache.rows]
     });
     let mut expected = before;

@@ -1,7 +1,7 @@
 //! Which experts a token goes to, and the lists made of it.
 
 use tiefsee::gpu::{Gpu, Tensor};
-use tiefsee::ops::{self, GroupScore, RoutingRule, Scoring};
+use tiefsee::ops::{self, GroupScore, Groups, RoutingRule, Scoring};
 
 use crate::EXPONENTIAL;
 use crate::common::{assert_near, floats, integers, layouts, noise, run};
@@ -236,6 +236,8 @@ fn group_by_expert() {
 fn check_group_by_expert(gpu: &Gpu, choices: &[u32], slots: usize, experts: usize) {
     let tokens = choices.len() / slots;
     let what = format!("{tokens} tokens in {slots} slots, {experts} experts");
+    let unit = gpu.tiers.matrix.filter(|_| !gpu.tiers.software);
+    let tile = Groups::tile(gpu.tiers, choices.len(), experts, unit);
     let results = run(gpu, |pass| {
         let choices = Tensor::upload(gpu, &[tokens, slots], choices);
         let groups = ops::group_by_expert(pass, &choices, experts);
@@ -249,7 +251,7 @@ fn check_group_by_expert(gpu: &Gpu, choices: &[u32], slots: usize, experts: usiz
     let mut next = 0;
     let mut tiles = tiles.chunks(4);
     for run in expected.chunk_by(|&a, &b| choices[a as usize] == choices[b as usize]) {
-        for part in run.chunks(4) {
+        for part in run.chunks(tile) {
             let tile = [choices[part[0] as usize], next, part.len() as u32, 0];
             assert_eq!(tiles.next(), Some(&tile[..]), "{what}");
             next += part.len() as u32;

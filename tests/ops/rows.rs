@@ -1,7 +1,7 @@
 //! Ops that work on rows alone.
 
 use tiefsee::gpu::{Gpu, Tensor};
-use tiefsee::ops::{self, Columns, NOT_FINITE};
+use tiefsee::ops::{self, Columns, NOT_FINITE, UNKNOWN_ID};
 
 use crate::common::{assert_near, integers, layouts, noise, open, run, run_f32};
 use crate::{EXPONENTIAL, ROUNDING, reference};
@@ -44,40 +44,6 @@ fn check_rms_norm(gpu: &Gpu, rows: usize, stride: usize, columns: Columns) {
     for (actual, expected) in actual.chunks(width).zip(expected.chunks(width)) {
         assert_near(actual, expected, ROUNDING, &what);
     }
-}
-
-#[test]
-fn add_rms_norm() {
-    for gpu in layouts() {
-        for (rows, width) in [(1, 1), (1, 256), (3, 7), (5, 1000), (29, 80), (2, 257)] {
-            check_add_rms_norm(&gpu, rows, width);
-        }
-    }
-}
-
-fn check_add_rms_norm(gpu: &Gpu, rows: usize, width: usize) {
-    let what = format!("add_rms_norm of {rows} x {width}");
-    let (x, update, gain) = (
-        noise(rows * width, 3),
-        noise(rows * width, 4),
-        noise(width, 5),
-    );
-    let results = run(gpu, |pass| {
-        let x = Tensor::upload(gpu, &[rows, width], &x);
-        let update = Tensor::upload(gpu, &[rows, width], &update);
-        let gain = Tensor::upload(gpu, &[width], &gain);
-        let (sum, y) = ops::add_rms_norm(pass, &x, &update, &gain, 1e-3);
-        vec![sum, y]
-    });
-    let sum = reference::add(&x, &update);
-    assert_near(&crate::common::floats(&results[0]), &sum, ROUNDING, &what);
-    let normed = reference::rms_norm(&sum, &gain, 1e-3);
-    assert_near(
-        &crate::common::floats(&results[1]),
-        &normed,
-        ROUNDING,
-        &what,
-    );
 }
 
 #[test]
@@ -170,6 +136,36 @@ fn check_gather(gpu: &Gpu, tokens: usize, width: usize, rows: &[u32]) {
     });
     let expected = reference::embedding(&x, width, rows);
     assert_eq!(actual, expected, "rows {rows:?} of {tokens} x {width}");
+}
+
+#[test]
+fn fill_ids() {
+    let gpu = open();
+    check_fill_ids(&gpu, 1, &[0]);
+    check_fill_ids(&gpu, 7, &[6, 2, 3]);
+    check_fill_ids(&gpu, 200, &(0..130).collect::<Vec<_>>());
+}
+
+fn check_fill_ids(gpu: &Gpu, tokens: u32, rows: &[u32]) {
+    let id = |id: u32| {
+        if id.is_multiple_of(2) { UNKNOWN_ID } else { id }
+    };
+    let before: Vec<u32> = (0..tokens).map(id).collect();
+    let chosen: Vec<u32> = rows.iter().map(|row| 1000 + row).collect();
+    let filled = run(gpu, |pass| {
+        let ids = Tensor::upload(gpu, &[before.len()], &before);
+        let [rows, chosen] =
+            [rows, &chosen].map(|values| Tensor::upload(gpu, &[values.len()], values));
+        ops::fill_ids(pass, &ids, &rows, &chosen);
+        vec![ids]
+    });
+    let mut expected = before;
+    for (&row, &chosen) in rows.iter().zip(&chosen) {
+        if row.is_multiple_of(2) {
+            expected[row as usize] = chosen;
+        }
+    }
+    assert_eq!(integers(&filled[0]), expected, "{rows:?} of {tokens}");
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use tiefsee::Error;
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{Gpu, Pass, Tensor, Weight, WeightWriter};
-use tiefsee::ops::{self, HeadSlices};
+use tiefsee::ops::{self, HeadSlices, Input};
 
 use crate::common::{assert_near, limit, limited, noise, open, run_f32, stored, upload};
-use crate::experts::{Case, check_expert_down, check_expert_gate_up, check_expert_matmul};
+use crate::experts::{
+    Case, check_expert_down, check_expert_gate_up, check_expert_gate_up_grouped,
+    check_expert_matmul,
+};
 use crate::matmul::expected_heads;
 use crate::{ROUNDING, reference};
 
@@ -45,17 +48,14 @@ fn rows_over_several_shards() {
 
 fn product(
     gpu: &Gpu,
-    matmul: fn(&mut Pass, &Tensor, &Weight) -> Tensor,
+    matmul: fn(&mut Pass, &Input, &Weight) -> Tensor,
     x: &[f32],
     weight: &Weight,
 ) -> Vec<f32> {
     let tokens = x.len() / weight.columns;
     run_f32(gpu, |pass| {
-        matmul(
-            pass,
-            &Tensor::upload(gpu, &[tokens, weight.columns], x),
-            weight,
-        )
+        let x = Tensor::upload(gpu, &[tokens, weight.columns], x);
+        matmul(pass, &Input::from(&x), weight)
     })
 }
 
@@ -103,6 +103,7 @@ fn experts_over_several_shards() {
                 plane_bytes(format, experts_each * case.outer, case.inner),
             );
             check_expert_gate_up(&gpu, format, &case);
+            check_expert_gate_up_grouped(&gpu, format, &case);
             check_expert_down(&gpu, format, &case);
             check_expert_matmul(&gpu, format, &case);
         }

@@ -45,7 +45,7 @@ fn complaints(wgsl: &str) -> Vec<String> {
         conventions::of_header(wgsl, &module),
         conventions::of_bindings(wgsl, &module),
         conventions::of_module(&module),
-        conventions::of_resources(&resolved),
+        conventions::of_resources(&resolved, 8),
     ]
     .concat()
 }

@@ -5,14 +5,14 @@ use naga::{AddressSpace, Binding, BuiltIn, Module, ScalarKind, TypeInner};
 /// Lines over which a kernel is probably two.
 const MOST_LINES: usize = 150;
 /// What WebGPU promises of every device.
-const MOST_STORAGE_BUFFERS: usize = 8;
 const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 const MOST_LANES: u32 = 256;
 
 /// Where a built-in comes in, by name.
-const BUILTINS: [(BuiltIn, &str); 3] = [
+const BUILTINS: [(BuiltIn, &str); 4] = [
     (BuiltIn::WorkGroupId, "workgroup"),
     (BuiltIn::NumWorkGroups, "workgroups"),
+    (BuiltIn::SubgroupId, "subgroup"),
     (BuiltIn::LocalInvocationIndex, "lane"),
 ];
 
@@ -184,15 +184,15 @@ pub(crate) fn of_module(module: &Module) -> Vec<String> {
 }
 
 /// What a kernel with its overrides resolved asks of the device.
-pub(crate) fn of_resources(module: &Module) -> Vec<String> {
+pub(crate) fn of_resources(module: &Module, most_storage_buffers: usize) -> Vec<String> {
     let mut complaints = Vec::new();
     let globals = || module.global_variables.iter().map(|(_, global)| global);
     let storage = globals()
         .filter(|global| matches!(global.space, AddressSpace::Storage { .. }))
         .count();
-    if storage > MOST_STORAGE_BUFFERS {
+    if storage > most_storage_buffers {
         complaints.push(format!(
-            "{storage} storage buffers, {MOST_STORAGE_BUFFERS} at most"
+            "{storage} storage buffers, {most_storage_buffers} at most"
         ));
     }
     let workgroup = globals().filter(|global| global.space == AddressSpace::WorkGroup);

@@ -11,33 +11,59 @@ use naga::back::{PipelineConstants, hlsl, msl, spv, wgsl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 use tiefsee::formats::{self, Format};
-use tiefsee::gpu::{Kernel, Tiers, cache};
+use tiefsee::gpu::{Kernel, MatrixUnit, Tiers, cache};
 
 /// The least and the most that a GPU can do, and what a software driver can do besides.
 const TIERS: [Tiers; 3] = [
     Tiers {
         subgroup_size: 0,
+        widest_subgroup: 0,
         f16: false,
+        matrix: None,
         int64: false,
         software: false,
     },
     Tiers {
         subgroup_size: 8,
+        widest_subgroup: 32,
         f16: true,
+        matrix: None,
         int64: false,
         software: false,
     },
     Tiers {
         subgroup_size: 8,
+        widest_subgroup: 32,
         f16: true,
+        matrix: None,
         int64: true,
         software: true,
     },
 ];
 
-/// The tiers that a kernel is made for: all, but for the kernels that work inside a subgroup.
+/// The same with each kind of matrix units.
+const MATRIX_TIERS: [Tiers; 3] = [
+    Tiers {
+        matrix: Some(MatrixUnit::F32x8),
+        f16: false,
+        ..TIERS[1]
+    },
+    Tiers {
+        matrix: Some(MatrixUnit::F16x16),
+        ..TIERS[1]
+    },
+    Tiers {
+        matrix: Some(MatrixUnit::F16x8),
+        ..TIERS[1]
+    },
+];
+
+/// The tiers that a kernel is made for: all, but for the kernels that work inside a subgroup or with
+/// matrix units.
 fn tiers_of(kernel: &Kernel) -> &'static [Tiers] {
-    if kernel.wgsl.contains("subgroupShuffle") {
+    if kernel.uses_units() {
+        &MATRIX_TIERS
+    } else if kernel.wgsl.contains("subgroupShuffle") {
         &TIERS[1..]
     } else {
         &TIERS
@@ -97,11 +123,17 @@ fn variants(name: &'static str, wgsl: &'static str) -> Vec<Kernel> {
 
 /// What a kernel is linked with.
 fn formats_of(kernel: &Kernel) -> Vec<Option<&'static Format>> {
-    if kernel.wgsl.contains("weight8(") || kernel.wgsl.contains("block_product(") {
+    let reading = ["weight8(", "block_run(", "dots_partial(", "heads_product("];
+    if reading.iter().any(|call| kernel.wgsl.contains(call)) {
         formats::ALL.iter().copied().map(Some).collect()
     } else {
         vec![None]
     }
+}
+
+/// What WebGPU promises of every device, but for kernels whose op has another way where a device has no more.
+fn most_storage_buffers(kernel: &Kernel) -> usize {
+    if kernel.name == "absorb_query" { 11 } else { 8 }
 }
 
 fn parse(text: &str) -> Result<Module, String> {
@@ -114,6 +146,7 @@ fn validate(module: &Module, text: &str, tiers: Tiers) -> Result<ModuleInfo, Str
     capabilities.set(Capabilities::SUBGROUP, tiers.subgroup_size > 0);
     capabilities.set(Capabilities::SHADER_FLOAT16, tiers.f16);
     capabilities.set(Capabilities::SHADER_INT64, tiers.int64);
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, tiers.matrix.is_some());
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator
         .validate(module)
@@ -136,6 +169,16 @@ fn translate(text: &str, tiers: Tiers) -> Result<Module, String> {
     };
     msl::write_string(&module, &info, &metal, &msl::PipelineOptions::default())
         .map_err(|error| format!("MSL: {error}"))?;
+    if tiers.matrix.is_none() {
+        write_hlsl(&module, &info)?;
+    }
+    wgsl::write_string(&module, &info, wgsl::WriterFlags::empty())
+        .map_err(|error| format!("WGSL: {error}"))?;
+    Ok(module.into_owned())
+}
+
+/// DX12's language. wgpu gives DX12 no matrix units, and naga would panic on them.
+fn write_hlsl(module: &Module, info: &ModuleInfo) -> Result<(), String> {
     let direct = hlsl::Options {
         shader_model: hlsl::ShaderModel::V6_2,
         ..Default::default()
@@ -145,11 +188,9 @@ fn translate(text: &str, tiers: Tiers) -> Result<Module, String> {
         &direct,
         &hlsl::PipelineOptions::default(),
     )
-    .write(&module, &info, None)
-    .map_err(|error| format!("HLSL: {error}"))?;
-    wgsl::write_string(&module, &info, wgsl::WriterFlags::empty())
-        .map_err(|error| format!("WGSL: {error}"))?;
-    Ok(module.into_owned())
+    .write(module, info, None)
+    .map(|_| ())
+    .map_err(|error| format!("HLSL: {error}"))
 }
 
 #[test]
@@ -172,19 +213,19 @@ fn tiers_are_used_where_they_help() {
     // Kernels that work inside a subgroup are chosen as a whole.
     for kernel in kernels()
         .into_iter()
-        .filter(|kernel| tiers_of(kernel).len() == TIERS.len())
+        .filter(|kernel| tiers_of(kernel) == TIERS)
     {
         for format in formats_of(&kernel) {
             let [least, most, wide] = TIERS.map(|tiers| kernel.link(format, tiers));
             let own = [kernel.wgsl, format.map_or("", |format| format.wgsl)].concat();
             assert_eq!(
                 wide.contains("u64"),
-                own.contains("Wide"),
+                least.contains("Wide"),
                 "{}: u64",
                 kernel.name
             );
             for (feature, helps) in [
-                ("subgroupAdd(", kernel.wgsl.contains("lanes_sum(")),
+                ("subgroupAdd(", least.contains("lanes_sum(")),
                 ("<f16>", own.contains("Half")),
             ] {
                 assert!(!least.contains(feature), "{}: {feature}", kernel.name);
@@ -207,11 +248,37 @@ fn every_kernel_keeps_the_conventions() {
                 conventions::of_header(kernel.wgsl, &module),
                 conventions::of_bindings(kernel.wgsl, &module),
                 conventions::of_module(&module),
-                conventions::of_resources(&resolved),
+                conventions::of_resources(&resolved, most_storage_buffers(&kernel)),
             ];
             assert_eq!(complaints.concat(), [""; 0], "{}", kernel.name);
         }
     }
+}
+
+/// What a device multiplies with its matrix units is translated to what it calls them.
+#[test]
+fn matrix_units_are_what_the_device_has() {
+    let units = kernels().into_iter().filter(Kernel::uses_units);
+    assert_eq!(units.clone().count(), 5);
+    for kernel in units {
+        let multiplies = kernel.wgsl.contains("matrix_run(");
+        for (tiers, kind) in
+            MATRIX_TIERS
+                .iter()
+                .zip(["8x8<f32, A>", "16x16<f16, A>", "8x8<f16, A>"])
+        {
+            let linked = kernel.link(formats_of(&kernel)[0], *tiers);
+            assert!(linked.contains(&format!("coop_mat{kind}")), "{kind}");
+            assert_eq!(linked.contains("coopMultiplyAdd("), multiplies);
+        }
+    }
+    let all: Vec<_> = MatrixUnit::ALL.iter().map(|unit| unit.wgsl()).collect();
+    let mut listed: Vec<_> = files("shaders/matrix")
+        .iter()
+        .map(|&(_, wgsl)| wgsl)
+        .collect();
+    listed.sort_unstable_by_key(|wgsl| all.iter().position(|other| other == wgsl));
+    assert_eq!(listed, all, "shaders/matrix and MatrixUnit::ALL");
 }
 
 #[test]
@@ -232,7 +299,7 @@ fn formats_and_libraries_keep_the_conventions() {
     for (name, wgsl) in caches {
         assert_eq!(conventions::of_cache(wgsl), [""; 0], "{name}");
     }
-    for (name, wgsl) in libraries {
+    for (name, wgsl) in libraries.into_iter().chain(files("shaders/matrix")) {
         assert_eq!(conventions::of_text(wgsl), [""; 0], "{name}");
     }
 }

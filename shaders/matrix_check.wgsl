@@ -1,0 +1,51 @@
+// y = operands * transpose(rows), as `matrix_run` gives it, for the self-test.
+//
+//   operands  [parts, padded_tokens, stride]
+//   rows      [outer, 8 * chunks]
+//   y         [tokens, outer]
+//
+// A workgroup per MATRIX_TOKENS tokens by MATRIX_ROWS values of y.
+
+struct Params {
+    stride: u32,
+    low: u32,
+    tokens: u32,
+    chunks: u32,
+    outer: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> operands: array<UnitValue>;
+@group(0) @binding(2) var<storage, read> rows: array<mat2x4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+override WORKGROUP_SIZE: u32 = 128;
+
+// What a tile starts with.
+struct Tile {
+    first: u32,
+    chunks: u32,
+    row: u32,
+}
+
+fn tile_weights(tile: Tile, place: u32, chunk: u32) -> mat2x4f {
+    return rows[min(tile.row + place, params.outer - 1) * tile.chunks + chunk];
+}
+
+fn tile_store(tile: Tile, token_place: u32, row_place: u32, value: f32) {
+    let token = tile.first + token_place;
+    let row = tile.row + row_place;
+    if token < params.tokens && row < params.outer {
+        y[token * params.outer + row] = value;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = Tile(MATRIX_TOKENS * workgroup.x, params.chunks, MATRIX_ROWS * workgroup.y);
+    matrix_run(tile, subgroup, lane);
+}
