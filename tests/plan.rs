@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use tiefsee::LoadOptions;
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::engine::{Engine, Limits, Request, Sampling};
+use tiefsee::engine::{Engine, Limits, Request, Sampling, Speculate};
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{CacheType, Gpu, Memory, Tensor};
 use tiefsee::llm::{Plan, load_model, open_source, weight_bytes};
+use tiefsee::models::WeightOptions;
 
 fn open(model: &str) -> Checkpoint {
     let path = format!("{}/{model}", env!("CARGO_MANIFEST_DIR"));
@@ -17,11 +18,24 @@ fn open(model: &str) -> Checkpoint {
     pollster::block_on(Checkpoint::open(source)).expect("a checkpoint")
 }
 
+fn weights(options: &LoadOptions) -> WeightOptions {
+    WeightOptions {
+        quantize: options.quantize,
+        prediction: options.speculate.predicts(),
+    }
+}
+
 /// What the device holds after weights are loaded, and after an answer.
 async fn measure(checkpoint: &Checkpoint, options: &LoadOptions, prompt: usize) -> [Memory; 2] {
-    let (proven, model) = load_model(checkpoint, &options.device, options.quantize, &|_| ())
-        .await
-        .expect("a model");
+    let (proven, model) = load_model(
+        checkpoint,
+        &options.device,
+        weights(options),
+        options.cache_type,
+        &|_| (),
+    )
+    .await
+    .expect("a model");
     let gpu = Rc::clone(&proven.gpu);
     let loaded = gpu.memory();
     let context = options.context.expect("a context");
@@ -33,17 +47,16 @@ async fn measure(checkpoint: &Checkpoint, options: &LoadOptions, prompt: usize) 
         cache_type: options.cache_type,
     };
     let mut engine = Engine::new(proven.gpu, model, limits).await.expect("room");
+    engine.speculate(options.speculate);
     for temperature in [0.0, 1.0] {
         let request = Request {
             tokens: (0..prompt as u32).map(|token| token % 90).collect(),
-            resumed: 0,
             max_tokens: 20,
-            stop_tokens: Vec::new(),
             sampling: Sampling {
                 temperature,
                 ..Sampling::GREEDY
             },
-            routes: false,
+            ..Request::default()
         };
         engine.add(request).expect("it fits");
         while !engine.is_idle() {
@@ -79,6 +92,7 @@ fn plans_are_what_loaded_models_take() {
             context: Some(context),
             quantize,
             cache_type,
+            speculate: Speculate::Auto,
             ..LoadOptions::default()
         };
         let (plan, [loaded, used]) = pollster::block_on(async {
@@ -99,7 +113,8 @@ fn plans_are_what_loaded_models_take() {
             (planned / taken - 1.0).abs() < 0.05,
             "{model}: {planned} planned, {taken} taken"
         );
-        let weights = pollster::block_on(weight_bytes(&checkpoint, quantize)).expect("a count");
+        let weights =
+            pollster::block_on(weight_bytes(&checkpoint, weights(&options))).expect("a count");
         assert_eq!(weights, loaded.total(), "{model}");
         assert_eq!(loaded.scratch, 0, "{model}");
     }

@@ -1,14 +1,15 @@
 //! What all architectures have in common: pre-norm layers of attention and feed-forward around a residual stream.
 
 use super::loader::Loader;
+use super::predictor::Predictor;
 use super::{Forward, Model, ModelShape};
 use crate::checkpoint::Scope;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Pass, Tensor, Weight};
 use crate::layers::{
     Batch, GroupedQueryAttention, LatentAttention, LayerCache, MixtureOfExperts, Mlp, RmsNorm,
 };
-use crate::ops::{self, Routes};
+use crate::ops::{self, Input, Routes};
 
 /// A model made of decoder layers.
 struct Decoder {
@@ -18,6 +19,7 @@ struct Decoder {
     norm: RmsNorm,
     /// `None` where it is the table of embeddings.
     lm_head: Option<Weight>, // [vocabulary, hidden]
+    predictor: Option<Predictor>,
 }
 
 /// What a configuration says of everything but attention and feed-forward.
@@ -43,18 +45,28 @@ pub(super) async fn load<'a>(
     } = outline;
     let root = loader.checkpoint.root();
     let model = root.enter("model");
-    let mut layers = Vec::new();
-    for layer in 0..shape.layers {
+    let layer = async |layer| {
         let scope = model.enter("layers").enter(layer);
         let norm = async |name| loader.norm(&scope, name, hidden, epsilon).await;
         let (attention, feed_forward) = parts(&scope, layer).await?;
-        layers.push(DecoderLayer {
+        Ok::<_, Error>(DecoderLayer {
             input_norm: norm("input_layernorm").await?,
             attention,
             post_attention_norm: norm("post_attention_layernorm").await?,
             feed_forward,
-        });
+        })
+    };
+    let mut layers = Vec::new();
+    for index in 0..shape.layers {
+        layers.push(layer(index).await?);
     }
+    let behind = model.enter("layers").enter(shape.layers);
+    let predictor = if loader.prediction && Predictor::is_in(&behind) {
+        let layer = layer(shape.layers).await?;
+        Some(Predictor::load(loader, &behind, layer, hidden, epsilon).await?)
+    } else {
+        None
+    };
     let table = [shape.vocabulary, hidden];
     Ok(Box::new(Decoder {
         shape,
@@ -66,6 +78,7 @@ pub(super) async fn load<'a>(
         } else {
             Some(loader.linear(&root, "lm_head", table).await?.weight)
         },
+        predictor,
     }))
 }
 
@@ -74,14 +87,46 @@ impl Decoder {
     fn head(&self) -> &Weight {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
     }
+
+    /// The scores of a batch's outputs.
+    ///
+    /// `x: [tokens, hidden]` → `[outputs, vocabulary]`
+    fn scores(&self, pass: &mut Pass, batch: &Batch, x: &Tensor, norm: &RmsNorm) -> Tensor {
+        // Where every token is an output, they are in order already.
+        let outputs = if batch.shape.outputs == batch.shape.tokens {
+            x.clone()
+        } else {
+            ops::gather(pass, x, &batch.outputs)
+        }; // [outputs, hidden]
+        let normed = norm.forward(pass, &outputs);
+        ops::matmul(pass, &normed, self.head())
+    }
 }
 
 /// One layer.
-struct DecoderLayer {
+pub(super) struct DecoderLayer {
     input_norm: RmsNorm,
     attention: Attention,
     post_attention_norm: RmsNorm,
     feed_forward: FeedForward,
+}
+
+impl DecoderLayer {
+    /// Adds what the layer says to the residual stream; the experts it asks, if it has some.
+    ///
+    /// `x: [tokens, hidden]`
+    pub(super) fn forward(
+        &self,
+        pass: &mut Pass,
+        batch: &Batch,
+        cache: &LayerCache,
+        x: &Tensor,
+    ) -> Option<Routes> {
+        let normed = self.input_norm.forward(pass, x);
+        self.attention.forward(pass, &normed, batch, cache, x);
+        let normed = self.post_attention_norm.forward(pass, x);
+        self.feed_forward.forward(pass, &normed, x)
+    }
 }
 
 /// How a layer's tokens look at each other.
@@ -101,11 +146,18 @@ pub(super) enum FeedForward {
 }
 
 impl Attention {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    fn forward(&self, pass: &mut Pass, x: &Tensor, batch: &Batch, cache: &LayerCache) -> Tensor {
+    /// `x, residual: [tokens, hidden]`
+    fn forward(
+        &self,
+        pass: &mut Pass,
+        x: &Input,
+        batch: &Batch,
+        cache: &LayerCache,
+        residual: &Tensor,
+    ) {
         match self {
-            Self::Latent(attention) => attention.forward(pass, x, batch, cache),
-            Self::Grouped(attention) => attention.forward(pass, x, batch, cache),
+            Self::Latent(attention) => attention.forward(pass, x, batch, cache, residual),
+            Self::Grouped(attention) => attention.forward(pass, x, batch, cache, residual),
         }
     }
 
@@ -118,15 +170,14 @@ impl Attention {
 }
 
 impl FeedForward {
-    /// `x: [tokens, hidden]` → `[tokens, hidden]`
-    fn forward(&self, pass: &mut Pass, x: &Tensor, routes: &mut Vec<Routes>) -> Tensor {
+    /// `x, residual: [tokens, hidden]`
+    fn forward(&self, pass: &mut Pass, x: &Input, residual: &Tensor) -> Option<Routes> {
         match self {
-            Self::Dense(mlp) => mlp.forward(pass, x),
-            Self::Mixture(experts) => {
-                let (y, chosen) = experts.forward(pass, x);
-                routes.push(chosen);
-                y
+            Self::Dense(mlp) => {
+                mlp.forward(pass, x, residual);
+                None
             }
+            Self::Mixture(experts) => Some(experts.forward(pass, x, residual)),
         }
     }
 
@@ -152,30 +203,33 @@ impl Model for Decoder {
     }
 
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward {
-        let mut routes = Vec::new();
-        let mut x = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]
-        let mut normed = self.layers[0].input_norm.forward(pass, &x);
-        // Adding to the residual stream and normalising it is one launch, so each layer ends in the norm
-        // that the next one starts with.
-        let next_norms = self
-            .layers
-            .iter()
-            .skip(1)
-            .map(|layer| &layer.input_norm)
-            .chain([&self.norm]);
-        for ((layer, cache), next_norm) in self.layers.iter().zip(caches).zip(next_norms) {
-            let attended = layer.attention.forward(pass, &normed, batch, cache); // [tokens, hidden]
-            (x, normed) = layer.post_attention_norm.add_forward(pass, &x, &attended);
-            let fed = layer.feed_forward.forward(pass, &normed, &mut routes); // [tokens, hidden]
-            (x, normed) = next_norm.add_forward(pass, &x, &fed);
-        }
-        // Where every token is an output, they are in order already.
-        if batch.shape.outputs != batch.shape.tokens {
-            normed = ops::gather(pass, &normed, &batch.outputs); // [outputs, hidden]
-        }
+        // The residual stream, which every layer adds to.
+        let states = ops::embedding(pass, &batch.ids, &self.embed_tokens); // [tokens, hidden]
+        let layers = self.layers.iter().zip(caches);
+        let routes = layers.map(|(layer, cache)| layer.forward(pass, batch, cache, &states));
         Forward {
-            scores: ops::matmul(pass, &normed, self.head()),
-            routes,
+            routes: routes.flatten().collect(),
+            scores: self.scores(pass, batch, &states, &self.norm),
+            states,
         }
+    }
+
+    fn predicts(&self) -> bool {
+        self.predictor.is_some()
+    }
+
+    fn guess(
+        &self,
+        pass: &mut Pass,
+        batch: &Batch,
+        cache: &LayerCache,
+        states: &Tensor,
+        next: &Tensor,
+    ) -> Tensor {
+        let predictor = self.predictor.as_ref().expect("it was loaded");
+        let states = self.norm.forward(pass, states).rows(pass);
+        let next = ops::embedding(pass, next, &self.embed_tokens); // [tokens, hidden]
+        let x = predictor.forward(pass, batch, cache, &states, &next);
+        self.scores(pass, batch, &x, &predictor.norm)
     }
 }

@@ -22,7 +22,7 @@ fn model_shape(config: &Config) -> ModelShape {
     ModelShape {
         vocabulary: config.vocab_size,
         layers: config.num_hidden_layers,
-        cache_width: latent_stride(config) + config.qk_rope_head_dim.next_multiple_of(4),
+        cache_width: latent_stride(config) + config.qk_rope_head_dim.next_multiple_of(8),
         index_width: config.index.map_or(0, |index| index.head_dim),
         context: config.max_position_embeddings,
         rotary: config.rotary.clone(),

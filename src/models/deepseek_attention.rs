@@ -8,9 +8,9 @@ use crate::formats;
 use crate::gpu::{Weight, WeightWriter};
 use crate::layers::{Indexer, LatentAttention, Linear, QueryProjection};
 
-/// Columns of a latent in the cache: attention reads four at a time.
+/// Columns of a latent in the cache: attention reads eight at a time.
 pub(super) fn latent_stride(config: &Config) -> usize {
-    config.kv_lora_rank.next_multiple_of(4)
+    config.kv_lora_rank.next_multiple_of(8)
 }
 
 /// Reads a layer's attention, with its indexer if it has one.

@@ -145,9 +145,9 @@ impl Index {
             head_dim: sized(fields, "index_head_dim", 4096)?,
             most: sized(fields, "index_topk", 1 << 20)?,
         };
-        if !index.head_dim.is_multiple_of(4) || index.head_dim < rope {
+        if !index.head_dim.is_multiple_of(8) || index.head_dim < rope {
             let what = format!(
-                "is {}; multiples of 4 from {rope} on are supported",
+                "is {}; multiples of 8 from {rope} on are supported",
                 index.head_dim
             );
             return Err(fields.unsupported("index_head_dim", &what));

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, Scope};
 use crate::error::Result;
 use crate::gpu::Tensor;
 use crate::layers::GroupedQueryAttention;
+use crate::ops::KeyHeads;
 
 /// The sizes of a checkpoint of any of them.
 pub(super) fn shape(checkpoint: &Checkpoint) -> Result<ModelShape> {
@@ -23,7 +24,11 @@ fn model_shape(config: &Config) -> ModelShape {
         layers: config.num_hidden_layers,
         index_width: 0,
         // Keys, then values.
-        cache_width: 2 * config.num_key_value_heads * config.head_dim,
+        cache_width: KeyHeads {
+            count: config.num_key_value_heads,
+            columns: config.head_dim,
+        }
+        .row(),
         context: config.max_position_embeddings,
         rotary: config.rotary.clone(),
     }

@@ -21,6 +21,15 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// Which weights are loaded, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WeightOptions {
+    /// What projections are packed into; as stored if `None`.
+    pub quantize: Option<&'static Format>,
+    /// Whether a layer that predicts further tokens is loaded, where there is one.
+    pub prediction: bool,
+}
+
 /// What an architecture loads its weights with.
 pub struct Loader<'a> {
     /// Where the weights go.
@@ -29,6 +38,8 @@ pub struct Loader<'a> {
     pub checkpoint: &'a Checkpoint,
     /// What projections are packed into; as stored if `None`.
     pub quantize: Option<&'static Format>,
+    /// Whether a layer that predicts further tokens is loaded, where there is one.
+    pub prediction: bool,
     /// Told of every slab.
     pub progress: &'a dyn Fn(Progress),
     /// Bytes of the checkpoint.
@@ -119,17 +130,22 @@ impl Rows<'_> {
 }
 
 impl<'a> Loader<'a> {
-    /// A loader of `checkpoint` into `gpu`.
+    /// A loader of what `options` say of `checkpoint` into `gpu`.
     pub fn new(
         gpu: &'a Gpu,
         checkpoint: &'a Checkpoint,
-        quantize: Option<&'static Format>,
+        options: WeightOptions,
         progress: &'a dyn Fn(Progress),
     ) -> Self {
+        let WeightOptions {
+            quantize,
+            prediction,
+        } = options;
         Self {
             gpu,
             checkpoint,
             quantize,
+            prediction,
             progress,
             total: checkpoint.bytes(),
             loaded: Cell::new(0),

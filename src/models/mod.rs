@@ -10,6 +10,7 @@ mod deepseek_config;
 mod dense;
 mod dense_config;
 mod loader;
+mod predictor;
 
 use futures::future::LocalBoxFuture;
 
@@ -19,14 +20,14 @@ use crate::gpu::{Pass, Tensor};
 use crate::layers::{Batch, LayerCache, Rotary};
 use crate::ops::Routes;
 
-pub use loader::{Loader, Progress};
+pub use loader::{Loader, Progress, WeightOptions};
 
 /// What an engine must know of a model.
 #[derive(Clone, Debug)]
 pub struct ModelShape {
     /// Token ids are below this.
     pub vocabulary: usize,
-    /// Layers with a cache.
+    /// Layers that answer, each with a cache.
     pub layers: usize,
     /// Values that a layer caches of a token.
     pub cache_width: usize,
@@ -42,6 +43,8 @@ pub struct ModelShape {
 pub struct Forward {
     /// A score per token of the vocabulary, for each output of the batch.
     pub scores: Tensor, // [outputs, vocabulary]
+    /// What the layers made of every token.
+    pub states: Tensor, // [tokens, hidden]
     /// The experts of every token, for each layer that has experts.
     pub routes: Vec<Routes>,
 }
@@ -57,6 +60,22 @@ pub trait Model {
 
     /// Records one step: the batch's tokens into the cache, and their scores.
     fn forward(&self, pass: &mut Pass, batch: &Batch, caches: &[LayerCache]) -> Forward;
+
+    /// Whether what guesses one token more was loaded: it has a cache of its own, behind the layers'.
+    fn predicts(&self) -> bool;
+
+    /// Records the guesses of a step, of which `states` is what [`Model::forward`] gave and `next` the token
+    /// after each: scores of the token after that, for each output of the batch.
+    ///
+    /// `states: [tokens, hidden]`, `next: [tokens]` of u32 → `[outputs, vocabulary]`
+    fn guess(
+        &self,
+        pass: &mut Pass,
+        batch: &Batch,
+        cache: &LayerCache,
+        states: &Tensor,
+        next: &Tensor,
+    ) -> Tensor;
 }
 
 /// Reads an architecture's weights.

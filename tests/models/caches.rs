@@ -2,7 +2,7 @@
 
 use std::panic::catch_unwind;
 
-use tiefsee::engine::{BLOCK, Choices, Want};
+use tiefsee::engine::{BLOCK, Want};
 use tiefsee::gpu::cache;
 
 use super::reference::golden::{FAMILIES, Golden};
@@ -56,12 +56,8 @@ fn greedy_tokens_over_packed_caches_follow_the_original() {
             let mut span = span(&tokens[start..], start);
             span.outputs = 1;
             let spans = [span];
-            let Choices::Scores(scores) = run(&mut plain, &spans, Want::SCORES).choices else {
-                panic!("tokens instead of scores")
-            };
-            let Choices::Tokens(chosen) = run(&mut packed, &spans, Want::TOKENS).choices else {
-                panic!("scores instead of tokens")
-            };
+            let scores = run(&mut plain, &spans, Want::SCORES).scores;
+            let chosen = run(&mut packed, &spans, Want::TOKENS).chosen;
             let best = tiefsee::reference::argmax(&scores);
             let mut sorted = scores.clone();
             sorted.sort_unstable_by(|a, b| b.total_cmp(a));

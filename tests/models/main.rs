@@ -5,6 +5,8 @@ mod caches;
 #[path = "../common/mod.rs"]
 mod common;
 mod gguf;
+mod launches;
+mod prediction;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod sparse;
@@ -16,12 +18,12 @@ use std::rc::Rc;
 use reference::golden::{FAMILIES, Golden};
 use reference::model::{Attention, ReferenceModel};
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::engine::{BLOCK, Choices, Runner, StepOutput, Want};
+use tiefsee::engine::{BLOCK, Runner, StepOutput, Want};
 use tiefsee::formats::Format;
 use tiefsee::gpu::{CacheType, cache};
 use tiefsee::layers::Span;
 use tiefsee::llm::open_source;
-use tiefsee::models::{Loader, architecture};
+use tiefsee::models::{Loader, WeightOptions, architecture};
 
 /// Golden checkpoints that the reference model in f64 does not read.
 const OTHER_FAMILIES: [&str; 7] = [
@@ -64,7 +66,11 @@ fn runner_over(
     pollster::block_on(async {
         let source = open_source(folder.to_str().expect("a path")).expect("the model");
         let checkpoint = Checkpoint::open(source).await.expect("a checkpoint");
-        let loader = Loader::new(&gpu, &checkpoint, quantize, &|_| ());
+        let weights = WeightOptions {
+            quantize,
+            ..WeightOptions::default()
+        };
+        let loader = Loader::new(&gpu, &checkpoint, weights, &|_| ());
         let load = architecture(&checkpoint)
             .expect("a known architecture")
             .load;
@@ -88,13 +94,6 @@ fn run(runner: &mut Runner, spans: &[Span], want: Want) -> StepOutput {
     pollster::block_on(runner.run(spans, want)).expect("a step")
 }
 
-fn scores(output: StepOutput) -> Vec<f32> {
-    let Choices::Scores(scores) = output.choices else {
-        panic!("tokens instead of scores")
-    };
-    scores
-}
-
 /// Blocks in an order that a wrong table would not survive.
 fn span(tokens: &[u32], start: usize) -> Span {
     Span {
@@ -109,7 +108,7 @@ fn span(tokens: &[u32], start: usize) -> Span {
 fn in_chunks(runner: &mut Runner, tokens: &[u32], chunk: usize) -> Vec<f32> {
     let chunks = tokens.chunks(chunk).enumerate();
     chunks
-        .flat_map(|(n, part)| scores(run(runner, &[span(part, n * chunk)], Want::SCORES)))
+        .flat_map(|(n, part)| run(runner, &[span(part, n * chunk)], Want::SCORES).scores)
         .collect()
 }
 
@@ -208,11 +207,8 @@ fn greedy_tokens_equal_transformers() {
             let mut span = span(&tokens[start..], start);
             span.outputs = 1;
             let output = run(&mut runner, &[span], Want::TOKENS);
-            let Choices::Tokens(chosen) = output.choices else {
-                panic!("scores instead of tokens")
-            };
             start = tokens.len();
-            tokens.push(chosen[0]);
+            tokens.push(output.chosen[0]);
         }
         assert_eq!(tokens, expected, "{family}");
     }
@@ -267,7 +263,7 @@ fn sequences_do_not_notice_each_other() {
             &expected[last * width..],
         ]
         .concat();
-        assert_scores(&scores(both), &expected, family);
+        assert_scores(&both.scores, &expected, family);
     }
 }
 
@@ -283,11 +279,8 @@ fn a_recording_replayed_elsewhere_equals_a_fresh_one() {
         if position > 0 {
             run(&mut fresh, &[span(&tokens[..position], 0)], Want::SCORES);
         }
-        let scores = scores(run(
-            &mut fresh,
-            &[span(&tokens[position..=position], position)],
-            Want::SCORES,
-        ));
+        let spans = [span(&tokens[position..=position], position)];
+        let scores = run(&mut fresh, &spans, Want::SCORES).scores;
         let width = scores.len();
         let replayed = &whole[position * width..][..width];
         assert!(
@@ -326,7 +319,7 @@ fn positions_far_out_keep_their_distances() {
         blocks,
         outputs: 1,
     };
-    let actual = scores(run(&mut runner, &[last], Want::SCORES));
+    let actual = run(&mut runner, &[last], Want::SCORES).scores;
     let expected = reference
         .forward(&long, Attention::Absorbed)
         .logits

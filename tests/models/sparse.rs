@@ -5,7 +5,7 @@ use tiefsee::engine::BLOCK;
 use tiefsee::gpu::{Cache, Gpu, Pass, Tensor, cache};
 use tiefsee::layers::{Batch, Indexer, Linear, RmsNorm, Rotary, Span};
 use tiefsee::llm::open_source;
-use tiefsee::models::{Loader, architecture};
+use tiefsee::models::{Loader, WeightOptions, architecture};
 
 use crate::reference::golden::Golden;
 use crate::{assert_scores, common, in_chunks, runner, runner_with};
@@ -105,7 +105,7 @@ fn chosen_keys_equal_transformers() {
     let gpu = common::open();
     let source = open_source(golden.folder.to_str().expect("a path")).expect("the model");
     let checkpoint = pollster::block_on(Checkpoint::open(source)).expect("a checkpoint");
-    let loader = Loader::new(&gpu, &checkpoint, None, &|_| ());
+    let loader = Loader::new(&gpu, &checkpoint, WeightOptions::default(), &|_| ());
     for layer in 0..2 {
         let chooser = pollster::block_on(chooser(&loader, layer)).expect("an indexer");
         let expected = golden.floats(&format!("index.{layer}"));

@@ -70,10 +70,8 @@ fn the_template_writes_conversations_as_under_transformers() {
 
 fn answer(llm: &mut Llm, messages: &[Message]) -> Completion {
     let options = GenerateOptions {
-        sampling: Sampling::GREEDY,
         max_tokens: Some(MOST_TOKENS),
-        stop: Vec::new(),
-        routes: false,
+        ..GenerateOptions::new(Sampling::GREEDY)
     };
     block_on(async {
         let stream = llm.chat(messages, &options).expect("a prompt that fits");
