@@ -10,7 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use tiefsee::checkpoint::{Checkpoint, Folder};
-use tiefsee::models::{Loader, Progress, architecture};
+use tiefsee::models::{Loader, Progress, WeightOptions, architecture};
 
 const MIB: u64 = 1 << 20;
 /// What loading may take besides the largest tensor.
@@ -106,7 +106,7 @@ fn loading_holds_one_tensor_at_most() {
         let checkpoint =
             Checkpoint::open(Rc::new(Folder::open(&folder).expect("the folder"))).await?;
         let tell = |progress| total.set(progress);
-        let loader = Loader::new(&gpu, &checkpoint, None, &tell);
+        let loader = Loader::new(&gpu, &checkpoint, WeightOptions::default(), &tell);
         let model = (architecture(&checkpoint)?.load)(&loader).await?;
         gpu.flush().await?;
         Ok::<_, tiefsee::Error>(model)

@@ -15,10 +15,13 @@ fn sampling(change: impl FnOnce(&mut Sampling)) -> Sampling {
 
 /// How often each of four tokens is chosen.
 fn histogram(sampling: Sampling, scores: &[f32], history: &[u32]) -> Vec<f64> {
-    let mut sampler = Sampler::new(sampling, 0).expect("valid settings");
+    let sampler = Sampler::new(sampling).expect("valid settings");
     let mut counts = vec![0.0; scores.len()];
-    for _ in 0..20_000 {
-        counts[sampler.sample(scores, history).expect("finite scores") as usize] += 1.0 / 20_000.0;
+    // Only its length counts without penalties.
+    let answer = vec![0; 20_000];
+    for place in 0..20_000 {
+        let token = sampler.sample(scores, history, &answer[..place], |_| true);
+        counts[token.expect("finite scores") as usize] += 1.0 / 20_000.0;
     }
     counts
 }
@@ -65,39 +68,78 @@ fn sampling_follows_the_distribution() {
     assert_shares(&squared, [1.0 / 30.0, 16.0 / 30.0, 4.0 / 30.0, 9.0 / 30.0]);
 }
 
+/// The best token after a prompt and the answer so far.
+fn best(change: impl FnOnce(&mut Sampling), scores: &[f32], prompt: &[u32], answer: &[u32]) -> u32 {
+    let greedy = sampling(|s| {
+        s.temperature = 0.0;
+        change(s);
+    });
+    let sampler = Sampler::new(greedy).expect("valid");
+    assert!(!sampler.is_greedy(), "the GPU does not change scores");
+    let token = sampler.sample(scores, prompt, answer, |_| true);
+    token.expect("finite scores")
+}
+
 #[test]
-fn the_penalty_moves_seen_tokens_down() {
-    let mut greedy = Sampler::new(
-        sampling(|s| (s.temperature, s.repetition_penalty) = (0.0, 2.0)),
+fn the_repetition_penalty_moves_seen_tokens_down() {
+    let penalty = |s: &mut Sampling| s.repetition_penalty = 2.0;
+    assert_eq!(best(penalty, &[3.0, 2.0, 1.0], &[], &[]), 0);
+    let once = "once, however often it was seen";
+    assert_eq!(best(penalty, &[3.0, 2.0, 1.0], &[0, 0], &[0]), 1, "{once}");
+    let negative = "negative scores move down too";
+    assert_eq!(
+        best(penalty, &[-1.0, -1.5, -3.0], &[0], &[]),
+        1,
+        "{negative}"
+    );
+}
+
+#[test]
+fn frequency_and_presence_count_the_answer_alone() {
+    let scores = [3.0, 2.0, 1.0];
+    let frequency = |s: &mut Sampling| s.frequency_penalty = 0.6;
+    assert_eq!(
+        best(frequency, &scores, &[0, 0, 0], &[0]),
         0,
-    )
-    .expect("valid");
-    assert!(!greedy.is_greedy(), "the GPU does not know the history");
-    assert_eq!(greedy.sample(&[3.0, 2.0, 1.0], &[]), Some(0));
-    assert_eq!(
-        greedy.sample(&[3.0, 2.0, 1.0], &[0, 0]),
-        Some(1),
-        "once, however often it was seen"
+        "0.6 are less than 1"
     );
+    assert_eq!(best(frequency, &scores, &[], &[0, 0]), 1, "1.2 are more");
+    let presence = |s: &mut Sampling| s.presence_penalty = 1.1;
+    assert_eq!(best(presence, &scores, &[0], &[]), 0);
     assert_eq!(
-        greedy.sample(&[-1.0, -1.5, -3.0], &[0]),
-        Some(1),
-        "negative scores move down too"
+        best(presence, &scores, &[], &[0, 0, 1]),
+        0,
+        "1.9 are more than 0.9"
     );
+    assert_eq!(best(presence, &scores, &[], &[0]), 1);
+    let both = |s: &mut Sampling| (s.frequency_penalty, s.presence_penalty) = (-0.5, -0.6);
+    assert_eq!(best(both, &scores, &[], &[1]), 1, "negative ones move up");
+}
+
+#[test]
+fn biases_are_added_and_forbidden_tokens_left_aside() {
+    let bias = |s: &mut Sampling| s.logit_bias = vec![(2, 2.5), (0, -0.75)];
+    assert_eq!(best(bias, &[3.0, 2.0, 1.0], &[], &[]), 2);
+    let only = Sampler::new(sampling(|s| s.top_k = 2)).expect("valid");
+    for place in 0..50 {
+        let answer = vec![0; place];
+        let token = only.sample(&[5.0, 1.0, 4.0, 0.0], &[], &answer, |token| token % 2 == 1);
+        assert!(matches!(token, Some(1 | 3)));
+    }
+    assert_eq!(only.sample(&[1.0, 2.0], &[], &[], |_| false), None);
 }
 
 #[test]
 fn seeds_repeat_and_can_be_resumed() {
     let scores: Vec<f32> = (0..50u8).map(|n| f32::from(n * 5 % 50) / 16.0).collect();
-    let draws = |drawn: usize, count: usize| -> Vec<u32> {
-        let mut sampler = Sampler::new(sampling(|_| ()), drawn).expect("valid");
-        (0..count)
-            .map(|_| sampler.sample(&scores, &[]).expect("finite"))
-            .collect()
+    let sampler = Sampler::new(sampling(|_| ())).expect("valid");
+    let draw = |place: usize| {
+        let token = sampler.sample(&scores, &[], &vec![0; place], |_| true);
+        token.expect("finite")
     };
     // Written down, so that a platform that draws otherwise is noticed.
-    assert_eq!(draws(0, 12), SEED_7);
-    assert_eq!(draws(5, 7), SEED_7[5..]);
+    assert_eq!((0..12).map(draw).collect::<Vec<_>>(), SEED_7);
+    assert_eq!((5..12).map(draw).collect::<Vec<_>>(), SEED_7[5..]);
 }
 
 const SEED_7: [u32; 12] = [22, 6, 45, 38, 39, 27, 11, 37, 41, 24, 5, 16];
@@ -106,38 +148,41 @@ const SEED_7: [u32; 12] = [22, 6, 45, 38, 39, 27, 11, 37, 41, 24, 5, 16];
 fn scores_that_are_not_numbers_choose_nothing() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for sampling in [Sampling::GREEDY, sampling(|_| ())] {
-            let mut sampler = Sampler::new(sampling, 0).expect("valid");
-            assert_eq!(sampler.sample(&[0.0, bad, 1.0], &[]), None);
+            let sampler = Sampler::new(sampling).expect("valid");
+            let token = sampler.sample(&[0.0, bad, 1.0], &[], &[], |_| true);
+            assert_eq!(token, None);
         }
     }
 }
 
 #[test]
 fn ties_go_to_the_lower_token() {
-    let mut greedy = Sampler::new(Sampling::GREEDY, 0).expect("valid");
-    assert_eq!(greedy.sample(&[1.0, 3.0, 3.0, 2.0], &[]), Some(1));
+    let choose = |sampling, scores: &[f32]| {
+        let sampler = Sampler::new(sampling).expect("valid");
+        sampler.sample(scores, &[], &[], |_| true)
+    };
+    assert_eq!(choose(Sampling::GREEDY, &[1.0, 3.0, 3.0, 2.0]), Some(1));
     let only_one = sampling(|s| s.top_k = 1);
-    assert_eq!(
-        Sampler::new(only_one, 0)
-            .expect("valid")
-            .sample(&[1.0, 3.0, 3.0], &[]),
-        Some(1)
-    );
+    assert_eq!(choose(only_one, &[1.0, 3.0, 3.0]), Some(1));
 }
 
 #[test]
 fn settings_out_of_range_are_refused() {
-    let bad: [fn(&mut Sampling); 6] = [
+    let bad: [fn(&mut Sampling); 10] = [
         |s| s.temperature = -1.0,
         |s| s.temperature = f32::NAN,
         |s| s.top_p = 0.0,
         |s| s.top_p = 1.5,
         |s| s.min_p = 2.0,
         |s| s.repetition_penalty = 0.0,
+        |s| s.frequency_penalty = 2.5,
+        |s| s.presence_penalty = f32::NAN,
+        |s| s.logit_bias = vec![(3, 1.0), (1, 101.0)],
+        |s| s.logit_bias = vec![(3, f32::NAN)],
     ];
     for change in bad {
         assert!(matches!(
-            Sampler::new(sampling(change), 0),
+            Sampler::new(sampling(change)),
             Err(Error::Usage(_))
         ));
     }

@@ -3,133 +3,106 @@
 //! Knows no text and no architecture. Single-threaded: the GPU's queue is serial anyway.
 
 mod blocks;
+mod constraint;
+mod drafts;
+mod event;
+mod logprobs;
+mod pace;
+mod request;
 mod runner;
+mod running;
 mod sampler;
+mod saved;
 mod scheduler;
+mod sequence;
+mod tune;
+mod verify;
+mod want;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::layers::Span;
 use crate::models::Model;
-use crate::ops::NOT_FINITE;
+use crate::ops::Draw;
 
-pub use blocks::{BLOCK, BlockPool};
-pub use runner::{Choices, Runner, StepOutput, Submitted, Want};
+pub use blocks::{BLOCK, BlockHash, BlockPool};
+pub use constraint::{Allowed, Constraint, TokenSet};
+use drafts::Drafts;
+pub use drafts::{Guesses, LOOK_UP, Speculate, look_up};
+pub use event::{Chosen, Event, FinishReason, PromptLogprobs, TokenRoutes};
+pub use logprobs::TokenLogprobs;
+pub use request::{EndOfThinking, MOST_LOGPROBS, Request};
+pub use runner::{Follow, Inputs, Runner, StepOutput, Submitted};
+use running::{Chooser, Running};
 pub use sampler::{Sampler, Sampling};
-pub use scheduler::{Limits, Planned, Scheduler, SequenceId};
+pub use scheduler::{Limits, Load, Planned, Scheduler, SequenceId};
+pub use tune::{Tune, tune};
+pub use want::{Choice, Want};
 
+/// Steps that are under way together unless asked otherwise.
+pub const IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(4).expect("not 0");
 /// Tokens of a prompt that takes every kernel that long prompts take.
 const WARM_UP_TOKENS: usize = 32;
-
-/// Why a sequence ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FinishReason {
-    /// The model said a stop token.
-    Stop,
-    /// It reached the request's or the context's length.
-    Length,
-}
-
-impl FinishReason {
-    /// What the servers' protocols call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Length => "length",
-        }
-    }
-}
-
-/// What a step brought.
-#[derive(Debug)]
-pub enum Event {
-    /// Tokens of a sequence went through the model; these are their experts.
-    Routes(SequenceId, TokenRoutes),
-    /// A sequence has a new token.
-    Token(SequenceId, u32),
-    /// A sequence is over; a stop token that ended it is not reported.
-    Finished(SequenceId, FinishReason),
-    /// A sequence failed; the others go on.
-    Failed(SequenceId, Error),
-}
-
-/// The experts of neighbouring tokens of a sequence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenRoutes {
-    /// The position of the first token.
-    pub position: usize,
-    /// How many tokens.
-    pub tokens: usize,
-    /// `[tokens, slots]` of each layer that has experts: best first, then the shared ones.
-    pub layers: Vec<Vec<u32>>,
-}
-
-/// A prompt and how to continue it.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The prompt's ids.
-    pub tokens: Vec<u32>,
-    /// How many ids at the prompt's end were sampled before, by a request that this one resumes:
-    /// its random numbers go on behind theirs.
-    pub resumed: usize,
-    /// The most tokens to generate.
-    pub max_tokens: usize,
-    /// Ids that end the answer.
-    pub stop_tokens: Vec<u32>,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// Whether every token's experts are reported: [`Event::Routes`].
-    pub routes: bool,
-}
-
-/// What a new sequence found done already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
-    /// Its name.
-    pub id: SequenceId,
-    /// Tokens of the prompt that an earlier sequence left in the cache.
-    pub cached_tokens: usize,
-}
+/// Tokens of a step that may want scores: those of a large vocabulary take half a megabyte each.
+const MOST_OUTPUTS: usize = 64;
 
 /// A model with its cache and the sequences that use it.
 pub struct Engine {
     runner: Runner,
     scheduler: Scheduler,
     running: HashMap<SequenceId, Running>,
-    /// The step that the device works on already.
-    ahead: Option<Step>,
+    /// Steps that the device works on already, in order.
+    flight: VecDeque<Step>,
+    in_flight: usize,
+    drafts: Option<Drafts>,
+    guesses: Guesses,
 }
 
 /// A step that was submitted.
 struct Step {
     plan: Vec<Planned>,
-    want: Want,
     submitted: Submitted,
-}
-
-/// What the scheduler need not know of a sequence.
-struct Running {
-    sampler: Sampler,
-    routes: bool,
+    /// Whether the next step can be submitted before this one is over.
+    leads_on: bool,
+    /// Whether it checks guesses, where there are some.
+    guesses: bool,
 }
 
 impl Engine {
     /// Reserves the cache for `limits`.
     ///
     /// # Errors
-    /// [`Error::DoesNotFit`] if the device has no room for it.
+    /// [`Error::DoesNotFit`](crate::error::Error::DoesNotFit) if the device has no room for it.
     pub async fn new(gpu: Rc<Gpu>, model: Box<dyn Model>, limits: Limits) -> Result<Self> {
         let (context, kind) = (limits.context, limits.cache_type);
+        let outputs = gpu.binding_limit / (4 * model.shape().vocabulary as u64);
         let runner = Runner::new(gpu, model, context, limits.blocks(), kind).await?;
+        let mut scheduler = Scheduler::new(limits);
+        scheduler.limit_outputs(MOST_OUTPUTS.min(outputs as usize));
         Ok(Self {
             runner,
-            scheduler: Scheduler::new(limits),
+            scheduler,
             running: HashMap::new(),
-            ahead: None,
+            flight: VecDeque::new(),
+            in_flight: IN_FLIGHT.get(),
+            drafts: None,
+            guesses: Guesses::default(),
         })
+    }
+
+    /// Lets up to `steps` steps be under way together. Answers do not depend on it.
+    pub fn keep_in_flight(&mut self, steps: NonZeroUsize) {
+        self.in_flight = steps.get();
+    }
+
+    /// Lets tokens be guessed and then checked together. Answers do not depend on it, but for scores that are
+    /// nearly equal. Nothing is guessed at first.
+    pub fn speculate(&mut self, how: Speculate) {
+        self.drafts = Drafts::new(how, self.runner.predicts());
     }
 
     /// Runs a prompt and a token of an answer for nothing, so that the first request finds the kernels
@@ -150,6 +123,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Finds the constants that suit the device, as [`tune`] does. Only for an engine that has run nothing yet.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub async fn tune(&mut self, when: Tune) -> Result<usize> {
+        tune(&mut self.runner, when).await
+    }
+
     /// The model and its cache.
     pub fn runner(&self) -> &Runner {
         &self.runner
@@ -160,34 +141,40 @@ impl Engine {
         self.scheduler.limits().context
     }
 
+    /// How busy it is.
+    pub fn load(&self) -> Load {
+        self.scheduler.load()
+    }
+
     /// Queues a request.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an empty prompt, an unknown token or a bad setting,
-    /// [`Error::ContextExceeded`] for a prompt that leaves no room for an answer.
-    pub fn add(&mut self, request: Request) -> Result<Admission> {
-        let vocabulary = self.runner.shape().vocabulary;
-        if let Some(token) = request
-            .tokens
-            .iter()
-            .find(|&&token| token as usize >= vocabulary)
-        {
-            return Err(Error::Usage(format!(
-                "token {token} is not below the vocabulary of {vocabulary}"
-            )));
-        }
-        let sampler = Sampler::new(request.sampling.clone(), request.resumed)?;
-        let routes = request.routes;
-        let admission = self.scheduler.add(request)?;
-        let running = Running { sampler, routes };
-        self.running.insert(admission.id, running);
-        Ok(admission)
+    /// [`Error::Usage`](crate::error::Error::Usage) for an empty prompt, an unknown token or a bad setting,
+    /// [`Error::ContextExceeded`](crate::error::Error::ContextExceeded) for a prompt that leaves no room for an answer; or as the constraint's.
+    pub fn add(&mut self, request: Request) -> Result<SequenceId> {
+        request.check(self.runner.shape().vocabulary)?;
+        let running = Running::new(&request)?;
+        let id = self.scheduler.add(request)?;
+        self.running.insert(id, running);
+        Ok(id)
     }
 
-    /// Drops a sequence, whatever it is doing; its prompt stays in the cache for the next one.
+    /// Drops a sequence, whatever it is doing; what it has in the cache stays there for others.
     pub fn cancel(&mut self, id: SequenceId) {
         self.scheduler.remove(id);
+        self.forget(id);
+    }
+
+    /// How many tokens were guessed so far.
+    pub fn guesses(&self) -> Guesses {
+        self.guesses
+    }
+
+    fn forget(&mut self, id: SequenceId) {
         self.running.remove(&id);
+        if let Some(drafts) = &mut self.drafts {
+            drafts.remove(id);
+        }
     }
 
     /// Whether nothing is left to do.
@@ -195,128 +182,115 @@ impl Engine {
         self.running.is_empty()
     }
 
-    /// Runs the model once; no events if no sequence is left, or if the step was for one that was
-    /// cancelled meanwhile.
+    /// Runs the model once; no events if no sequence is left.
     ///
-    /// As long as all sequences take the best token, the device has the next step to work on while the
-    /// host looks at this one's tokens: it chooses the tokens itself.
+    /// As long as the device chooses the tokens, it has further steps to work on while the host looks at
+    /// this one's. Those of sequences that end meanwhile are of no use.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] or what else the device reports; all sequences are lost with it.
+    /// [`Error::DeviceLost`](crate::error::Error::DeviceLost) or what else the device reports; all sequences are lost with it.
     pub async fn step(&mut self) -> Result<Vec<Event>> {
-        let Some(step) = self.ahead.take().or_else(|| self.begin()) else {
+        let running = &self.running;
+        let is_useful = |planned: &Planned| running.contains_key(&planned.id);
+        self.flight.retain(|step| step.plan.iter().any(is_useful));
+        while self.flight.len() < self.in_flight {
+            let Some(step) = self.begin() else { break };
+            self.flight.push_back(step);
+        }
+        let Some(step) = self.flight.pop_front() else {
             return Ok(Vec::new());
         };
-        self.ahead = self.begin_after(&step);
         let output = match self.runner.read(step.submitted).await {
             Ok(output) => output,
             Err(error) => {
-                self.ahead = None;
+                self.flight.clear();
                 return Err(error);
             }
         };
         let mut events = Vec::new();
-        let mut first = 0;
-        for (row, planned) in step.plan.iter().enumerate() {
-            // What was submitted before a sequence ended or was cancelled is of no use.
-            if let Some(running) = self.running.get(&planned.id) {
-                if running.routes {
-                    events.push(Event::Routes(planned.id, output.routes(planned, first)));
-                }
-                self.scheduler.ran(planned);
-                if planned.complete {
-                    self.choose(planned, row, &output, &mut events);
-                }
-            }
-            first += planned.span.tokens.len();
-        }
+        self.take(&step.plan, &output, &mut events);
+        self.time(&step.plan, step.guesses, &events);
         Ok(events)
     }
 
-    /// Submits what the scheduler wants next.
+    /// Submits what the scheduler wants next, if that can be known before the steps under way are over.
     fn begin(&mut self) -> Option<Step> {
+        if self.flight.back().is_some_and(|step| !step.leads_on) {
+            return None;
+        }
+        let guesses = self.guess()?;
         let plan = self.scheduler.plan();
         if plan.is_empty() {
             return None;
         }
-        let running = |planned: &Planned| &self.running[&planned.id];
         let want = Want {
-            scores: plan
-                .iter()
-                .any(|planned| planned.complete && !running(planned).sampler.is_greedy()),
-            routes: plan.iter().any(|planned| running(planned).routes),
+            guesses: self.wants_predictions(&plan, guesses),
+            ..self.want(&plan)
         };
-        Some(self.submit(plan, want, None))
-    }
-
-    /// Submits the step after `step`, if its tokens need not pass the host.
-    fn begin_after(&mut self, step: &Step) -> Option<Step> {
-        if step.want.scores {
-            return None;
-        }
-        let plan = self.scheduler.plan_ahead(&step.plan)?;
-        Some(self.submit(plan, step.want, Some(&step.submitted)))
-    }
-
-    fn submit(&mut self, plan: Vec<Planned>, want: Want, after: Option<&Submitted>) -> Step {
-        let spans: Vec<Span> = plan.iter().map(|planned| planned.span.clone()).collect();
-        let submitted = self.runner.submit(&spans, want, after);
-        Step {
+        let next: Vec<_> = plan
+            .iter()
+            .map(|planned| self.token_after(planned))
+            .collect();
+        let draws = |planned: &Planned| {
+            let running = &self.running[&planned.id];
+            let end = planned.end();
+            (end - planned.span.outputs..end).map(|position| running.draw(position + 1))
+        };
+        let draws: Vec<Draw> = match want.choice {
+            Choice::Drawn => plan.iter().flat_map(draws).collect(),
+            Choice::None | Choice::Best => Vec::new(),
+        };
+        let tokens = followed(&plan);
+        let follow = self.flight.back().map(|step| Follow {
+            step: &step.submitted,
+            tokens: &tokens,
+        });
+        let inputs = Inputs {
+            draws: &draws,
+            next: &next,
+            follow,
+        };
+        let submitted = self.runner.submit(&plan, want, inputs);
+        // A part of a prompt runs alone: none is begun that may be cancelled before it is over.
+        let is_device = |planned: &Planned| {
+            planned.complete && self.running[&planned.id].chooser(planned) == Chooser::Device
+        };
+        // Guesses may be wrong, and then the next tokens stand elsewhere.
+        let leads_on = !guesses && plan.iter().all(is_device);
+        Some(Step {
             plan,
-            want,
             submitted,
-        }
+            leads_on,
+            guesses,
+        })
     }
 
-    fn choose(
-        &mut self,
-        planned: &Planned,
-        row: usize,
-        output: &StepOutput,
-        events: &mut Vec<Event>,
-    ) {
-        let id = planned.id;
-        let history = self.scheduler.tokens(id);
-        let Running { sampler, .. } = self
-            .running
-            .get_mut(&id)
-            .expect("every planned sequence is running");
-        let token = match &output.choices {
-            Choices::Tokens(tokens) => Some(tokens[row]).filter(|&token| token != NOT_FINITE),
-            Choices::Scores(scores) => {
-                let vocabulary = self.runner.shape().vocabulary;
-                sampler.sample(&scores[row * vocabulary..][..vocabulary], history)
-            }
+    /// What a step must give for its sequences to go on.
+    fn want(&self, plan: &[Planned]) -> Want {
+        let any = |is: fn(&Running, &Planned) -> bool| {
+            let mut plan = plan.iter();
+            plan.any(|planned| is(&self.running[&planned.id], planned))
         };
-        let Some(token) = token else {
-            let position = history.len();
-            self.cancel(id);
-            events.push(Event::Failed(id, Error::NonFinite { position }));
-            return;
-        };
-        let finished = self.scheduler.push(id, token);
-        if finished != Some(FinishReason::Stop) {
-            events.push(Event::Token(id, token));
-        }
-        if let Some(reason) = finished {
-            self.running.remove(&id);
-            events.push(Event::Finished(id, reason));
+        Want {
+            choice: if any(Running::is_drawn) {
+                Choice::Drawn
+            } else {
+                Choice::Best
+            },
+            scores: any(Running::wants_scores),
+            routes: any(|running, _| running.routes),
+            guesses: false,
         }
     }
 }
 
-impl StepOutput {
-    /// The experts of `planned`'s tokens, the first of which is in row `first` of the step.
-    fn routes(&self, planned: &Planned, first: usize) -> TokenRoutes {
-        let tokens = planned.span.tokens.len();
-        let rows = |layer: &Vec<u32>| {
-            let slots = layer.len() / self.tokens;
-            layer[first * slots..][..tokens * slots].to_vec()
-        };
-        TokenRoutes {
-            position: planned.span.start,
-            tokens,
-            layers: self.routes.iter().map(rows).collect(),
-        }
+/// The tokens of a plan that are not known yet: the outputs of the step before, and where they belong.
+fn followed(plan: &[Planned]) -> Vec<(usize, usize)> {
+    let mut token = 0;
+    let mut tokens = Vec::new();
+    for planned in plan {
+        tokens.extend(planned.follows.map(|output| (output, token)));
+        token += planned.span.tokens.len();
     }
+    tokens
 }

@@ -1,14 +1,13 @@
 //! Which tokens run in the next step. Pure bookkeeping: no GPU, no model, no text.
 
-use std::collections::VecDeque;
+use std::borrow::Borrow;
+use std::collections::{HashSet, VecDeque};
 
-use super::{Admission, BLOCK, BlockPool, FinishReason, Request};
+use super::sequence::Sequence;
+use super::{BLOCK, BlockHash, BlockPool, FinishReason, Request};
 use crate::error::{Error, Result};
 use crate::gpu::CacheType;
 use crate::layers::Span;
-
-/// Finished sequences whose cache is kept for a later prompt that starts alike.
-const RETAINED: usize = 8;
 
 /// Names a sequence; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +35,39 @@ impl Limits {
     }
 }
 
+impl Planned {
+    /// The position after its last token.
+    pub fn end(&self) -> usize {
+        self.span.start + self.span.tokens.len()
+    }
+
+    /// Whether it is a token of an answer, with what is guessed behind it, and not a part of a prompt.
+    pub fn is_answer(&self) -> bool {
+        self.complete && self.span.tokens.len() == 1 + self.guesses
+    }
+}
+
+/// How busy a scheduler is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Sequences that run.
+    pub running: usize,
+    /// Sequences that wait for their turn.
+    pub waiting: usize,
+    /// Blocks of the cache.
+    pub blocks: usize,
+    /// Those of them that no sequence uses; they may hold what later prompts begin with.
+    pub free_blocks: usize,
+    /// How often a sequence has lost its blocks to an older one so far.
+    pub preemptions: u64,
+}
+
+impl Borrow<Span> for Planned {
+    fn borrow(&self) -> &Span {
+        &self.span
+    }
+}
+
 /// A part of a sequence that runs in the next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
@@ -43,41 +75,34 @@ pub struct Planned {
     pub id: SequenceId,
     /// The tokens.
     pub span: Span,
-    /// Whether they are all that is known, so that the scores of the last choose the next token.
+    /// How many of the last ones are guesses, each with an output of its own that tells what comes after it.
+    pub guesses: usize,
+    /// Whether they are all that there are, so that the scores of the last choose the next token.
     pub complete: bool,
-}
-
-#[derive(Debug)]
-struct Sequence {
-    id: SequenceId,
-    /// Prompt and answer.
-    tokens: Vec<u32>,
-    /// Tokens that are in the cache.
-    cached: usize,
-    blocks: Vec<u32>,
-    /// Tokens at which it ends.
-    end: usize,
-    stop_tokens: Vec<u32>,
-}
-
-/// The cache of a sequence that is over.
-#[derive(Debug)]
-struct Retained {
-    tokens: Vec<u32>,
-    blocks: Vec<u32>,
+    /// The output of the plan before this one that is their only token, if it is not known yet: what
+    /// stands in the span is a placeholder then.
+    pub follows: Option<usize>,
 }
 
 /// Waiting and running sequences.
+///
+/// Plans run in the order they are made, and several may be on their way: what they choose is not known
+/// then, but how long the sequences become is, and where their tokens go. A sequence that ends meanwhile
+/// leaves plans behind that are of no use. They do no harm: whoever owns its blocks next writes to them later.
 #[derive(Debug)]
 pub struct Scheduler {
     limits: Limits,
     pool: BlockPool,
+    /// Those that lost their blocks first, then in the order they came.
     waiting: VecDeque<Sequence>,
     /// Oldest first.
     running: Vec<Sequence>,
-    /// Oldest first.
-    retained: VecDeque<Retained>,
     next_id: u64,
+    /// Plans made so far.
+    plans: u64,
+    /// Tokens of a plan that may want scores.
+    most_outputs: usize,
+    preemptions: u64,
 }
 
 impl Scheduler {
@@ -88,9 +113,16 @@ impl Scheduler {
             pool: BlockPool::new(limits.blocks()),
             waiting: VecDeque::new(),
             running: Vec::new(),
-            retained: VecDeque::new(),
             next_id: 0,
+            plans: 0,
+            most_outputs: usize::MAX,
+            preemptions: 0,
         }
+    }
+
+    /// Lets at most `most` tokens of a plan want scores, or as many as there may be sequences.
+    pub fn limit_outputs(&mut self, most: usize) {
+        self.most_outputs = most.max(self.limits.sequences);
     }
 
     /// How much may go on at once.
@@ -98,135 +130,151 @@ impl Scheduler {
         &self.limits
     }
 
-    /// Queues a request, on the cache of the finished sequence that starts most like it.
+    /// How busy it is.
+    pub fn load(&self) -> Load {
+        Load {
+            running: self.running.len(),
+            waiting: self.waiting.len(),
+            blocks: self.limits.blocks(),
+            free_blocks: self.pool.free(),
+            preemptions: self.preemptions,
+        }
+    }
+
+    /// The cache's blocks.
+    pub fn pool(&self) -> &BlockPool {
+        &self.pool
+    }
+
+    /// Queues a request.
     ///
     /// # Errors
     /// [`Error::Usage`] for an empty prompt, [`Error::ContextExceeded`] for one that leaves no
     /// room for an answer.
-    pub fn add(&mut self, request: Request) -> Result<Admission> {
+    pub fn add(&mut self, request: Request) -> Result<SequenceId> {
         let (prompt, context) = (request.tokens.len(), self.limits.context);
         if prompt == 0 {
             return Err(Error::Usage("the prompt is empty".into()));
         }
-        if prompt >= context {
+        if prompt + request.max_tokens.min(1) > context {
             return Err(Error::ContextExceeded { prompt, context });
         }
         let id = SequenceId(self.next_id);
         self.next_id += 1;
-        let (cached, blocks) = self.reuse(&request.tokens);
-        self.waiting.push_back(Sequence {
-            id,
-            cached,
-            blocks,
-            end: prompt
-                .saturating_add(request.max_tokens.max(1))
-                .min(context),
-            tokens: request.tokens,
-            stop_tokens: request.stop_tokens,
-        });
-        Ok(Admission {
-            id,
-            cached_tokens: cached,
-        })
+        self.waiting.push_back(Sequence::new(id, request, context));
+        Ok(id)
     }
 
-    /// Tokens of a sequence so far.
+    /// Tokens of a running sequence so far.
     #[track_caller]
     pub fn tokens(&self, id: SequenceId) -> &[u32] {
-        let sequence = self.running.iter().find(|sequence| sequence.id == id);
-        &sequence
-            .expect("only running sequences have new tokens")
-            .tokens
+        &self.of(id).tokens
     }
 
-    /// The tokens of the next step; running sequences first, then waiting ones while there is room.
+    /// Tokens of a running sequence's prompt that did not run: earlier sequences left them in the cache.
+    #[track_caller]
+    pub fn cached_tokens(&self, id: SequenceId) -> usize {
+        self.of(id).found
+    }
+
+    /// All tokens of a sequence that goes on with its answer, if no plan chooses further ones already.
+    pub fn answer(&self, id: SequenceId) -> Option<&[u32]> {
+        let sequence = &self.running[self.position(id)?];
+        let is_known = sequence.is_answering() && sequence.chosen == 0;
+        is_known.then_some(&sequence.tokens)
+    }
+
+    /// Lets the next plan check what may come behind a running sequence's tokens.
+    #[track_caller]
+    pub fn guess(&mut self, id: SequenceId, guesses: Vec<u32>) {
+        let index = self.position(id).expect("the sequence is running");
+        self.running[index].guess(guesses);
+    }
+
+    /// Keeps the first of the guesses that ran and were not kept yet: the token before it was right.
+    #[track_caller]
+    pub fn keep(&mut self, id: SequenceId) {
+        let index = self.position(id).expect("the sequence is running");
+        self.running[index].keep();
+    }
+
+    /// Whether a running sequence wants no further token.
+    #[track_caller]
+    pub fn is_full(&self, id: SequenceId) -> bool {
+        let sequence = self.of(id);
+        sequence.tokens.len() >= sequence.end
+    }
+
+    /// The tokens of the next step: of every running sequence, and of waiting ones while there is room.
+    ///
+    /// None if nothing is left to do, or nothing before earlier plans have run.
     pub fn plan(&mut self) -> Vec<Planned> {
-        let mut budget = self.limits.step_tokens;
         let mut plan = Vec::new();
-        let mut index = 0;
-        while budget > 0 {
-            if index == self.running.len() && !self.admit() {
+        // What is not known comes from the plan before this one.
+        let is_late = |sequence: &Sequence| sequence.waits_for_more_than(self.plans);
+        if self.running.iter().any(is_late) {
+            return plan;
+        }
+        self.admit();
+        for sequence in &mut self.running {
+            sequence.find(&mut self.pool);
+        }
+        let mut outputs = 0;
+        let shares = self.shares();
+        // Guesses have what nobody else wants.
+        let left = self.limits.step_tokens - shares.iter().sum::<usize>();
+        let mut spare = left.min(self.most_outputs.saturating_sub(self.running.len()));
+        for (index, share) in shares.into_iter().enumerate() {
+            // The youngest may have lost their blocks to those before.
+            let Some(sequence) = self.running.get(index) else {
                 break;
+            };
+            let mut count = share;
+            if sequence.is_scored() {
+                count = count.min(self.most_outputs.saturating_sub(outputs));
             }
-            let sequence = &self.running[index];
-            let count = (sequence.tokens.len() - sequence.cached).min(budget);
-            let needed = (sequence.cached + count).div_ceil(BLOCK);
+            if count == 0 {
+                continue;
+            }
+            let guesses = sequence.guesses.len().min(spare);
+            let needed = sequence.blocks_with(count + guesses);
             if !self.grow(index, needed) {
                 break;
             }
-            let sequence = &self.running[index];
-            let end = sequence.cached + count;
-            plan.push(Planned {
-                id: sequence.id,
-                span: Span {
-                    tokens: sequence.tokens[sequence.cached..end].to_vec(),
-                    start: sequence.cached,
-                    blocks: sequence.blocks.clone(),
-                    outputs: 1,
-                },
-                complete: end == sequence.tokens.len(),
-            });
-            budget -= count;
-            index += 1;
+            let sequence = &mut self.running[index];
+            let planned = sequence.next(count, guesses, self.plans + 1, outputs, &mut self.pool);
+            outputs += planned.span.outputs;
+            spare -= guesses;
+            plan.push(planned);
         }
+        // Whoever had no turn is guessed anew.
+        for sequence in &mut self.running {
+            sequence.guesses.clear();
+        }
+        self.plans += u64::from(!plan.is_empty());
         plan
-    }
-
-    /// The step after `plan`, before `plan`'s tokens are known, if it is sure to be the next unless the
-    /// model says a stop token: every sequence goes on, has room, and none waits for a turn. The spans'
-    /// tokens are placeholders.
-    pub fn plan_ahead(&mut self, plan: &[Planned]) -> Option<Vec<Planned>> {
-        let is_full = self.running.len() >= self.limits.sequences;
-        let nobody_waits = self.waiting.is_empty() || is_full;
-        if !nobody_waits || plan.len() != self.running.len() {
-            return None;
-        }
-        let mut ahead = Vec::with_capacity(plan.len());
-        for planned in plan {
-            let found = |sequence: &&mut Sequence| sequence.id == planned.id;
-            let sequence = self.running.iter_mut().find(found)?;
-            let start = planned.span.start + planned.span.tokens.len();
-            // The token that `plan` chooses is at `start`; it must not be the last.
-            if !planned.complete || start + 1 >= sequence.end {
-                return None;
-            }
-            if start / BLOCK == sequence.blocks.len() {
-                sequence.blocks.push(self.pool.take()?);
-            }
-            ahead.push(Planned {
-                id: planned.id,
-                span: Span {
-                    tokens: vec![0],
-                    start,
-                    blocks: sequence.blocks.clone(),
-                    outputs: 1,
-                },
-                complete: true,
-            });
-        }
-        Some(ahead)
     }
 
     /// Notes that `planned` is in the cache now.
     pub fn ran(&mut self, planned: &Planned) {
-        if let Some(sequence) = self
-            .running
-            .iter_mut()
-            .find(|sequence| sequence.id == planned.id)
-        {
-            sequence.cached = planned.span.start + planned.span.tokens.len();
+        if let Some(index) = self.position(planned.id) {
+            self.running[index].under_way -= 1;
         }
     }
 
     /// Appends the token that was chosen; the reason if it was the last.
     #[track_caller]
     pub fn push(&mut self, id: SequenceId, token: u32) -> Option<FinishReason> {
-        let index = self.running.iter().position(|sequence| sequence.id == id);
-        let sequence = &mut self.running[index.expect("only running sequences get tokens")];
+        let index = self
+            .position(id)
+            .expect("only running sequences get tokens");
+        let sequence = &mut self.running[index];
+        sequence.chosen -= 1;
         let reason = if sequence.stop_tokens.contains(&token) {
             Some(FinishReason::Stop)
         } else {
             sequence.tokens.push(token);
+            sequence.name(&mut self.pool);
             (sequence.tokens.len() >= sequence.end).then_some(FinishReason::Length)
         };
         if reason.is_some() {
@@ -235,116 +283,118 @@ impl Scheduler {
         reason
     }
 
-    /// Forgets a sequence and keeps its cache for a prompt that starts like it.
+    /// Forgets a sequence. What it has in the cache stays there until the room is needed.
     pub fn remove(&mut self, id: SequenceId) {
-        let found = |sequence: &Sequence| sequence.id == id;
-        let sequence = if let Some(index) = self.running.iter().position(found) {
-            Some(self.running.remove(index))
+        if let Some(index) = self.position(id) {
+            self.pool.give(self.running.remove(index).blocks);
         } else {
-            let index = self.waiting.iter().position(found);
-            index.and_then(|index| self.waiting.remove(index))
-        };
-        let Some(Sequence {
-            mut tokens,
-            cached,
-            blocks,
-            ..
-        }) = sequence
-        else {
-            return;
-        };
-        tokens.truncate(cached);
-        if tokens.is_empty() {
-            self.pool.give(blocks);
-            return;
-        }
-        self.retained.push_back(Retained { tokens, blocks });
-        if self.retained.len() > RETAINED {
-            self.drop_retained();
+            // Waiting sequences have no blocks.
+            self.waiting.retain(|sequence| sequence.id != id);
         }
     }
 
-    /// Blocks that are free or would be if retained caches were dropped.
-    pub fn available_blocks(&self) -> usize {
-        self.pool.free()
-            + self
-                .retained
-                .iter()
-                .map(|retained| retained.blocks.len())
-                .sum::<usize>()
+    /// The blocks that hold the beginning of `tokens`, in use until they are released.
+    pub fn hold(&mut self, tokens: &[u32]) -> Vec<u32> {
+        BlockHash::chain(tokens)
+            .map_while(|hash| self.pool.share(&hash))
+            .collect()
     }
 
-    /// Cached tokens and blocks for a prompt. The last token is always run again: its scores are needed.
-    fn reuse(&mut self, prompt: &[u32]) -> (usize, Vec<u32>) {
-        let common = |retained: &Retained| {
-            let same = retained
-                .tokens
-                .iter()
-                .zip(&prompt[..prompt.len() - 1])
-                .take_while(|(a, b)| a == b);
-            same.count()
-        };
-        let best = (0..self.retained.len()).max_by_key(|&index| common(&self.retained[index]));
-        let Some(best) = best.filter(|&index| common(&self.retained[index]) > 0) else {
-            return (0, Vec::new());
-        };
-        let cached = common(&self.retained[best]);
-        let mut blocks = self
-            .retained
-            .remove(best)
-            .expect("it was just found")
-            .blocks;
-        self.pool.give(blocks.split_off(cached.div_ceil(BLOCK)));
-        (cached, blocks)
-    }
-
-    /// Moves the first waiting sequence to the running ones.
-    fn admit(&mut self) -> bool {
-        if self.running.len() >= self.limits.sequences {
-            return false;
+    /// Blocks for the beginning of `tokens`, as many as there is room for, in use until they are released; and
+    /// whether each is to be filled by the caller, before anything else runs.
+    pub fn fill(&mut self, tokens: &[u32]) -> Vec<(u32, bool)> {
+        let mut filled = Vec::new();
+        for hash in BlockHash::chain(tokens) {
+            if let Some(block) = self.pool.share(&hash) {
+                filled.push((block, false));
+            } else if let Some(block) = self.pool.take() {
+                self.pool.name(block, hash);
+                filled.push((block, true));
+            } else {
+                break;
+            }
         }
-        let Some(sequence) = self.waiting.pop_front() else {
-            return false;
-        };
-        self.running.push(sequence);
-        true
+        filled
     }
 
-    /// Gives a running sequence blocks until it has `needed`: free ones, then those of retained
-    /// caches, then those of the youngest sequences behind it. False if it had to wait itself.
+    /// Lets go of blocks that were held or filled; they stay for prompts that begin alike.
+    pub fn release(&mut self, blocks: Vec<u32>) {
+        self.pool.give(blocks);
+    }
+
+    fn position(&self, id: SequenceId) -> Option<usize> {
+        self.running.iter().position(|sequence| sequence.id == id)
+    }
+
+    #[track_caller]
+    fn of(&self, id: SequenceId) -> &Sequence {
+        let index = self.position(id).expect("the sequence is running");
+        &self.running[index]
+    }
+
+    /// Moves waiting sequences to the running ones, in their order, while there are blocks for what is known
+    /// of all of them.
+    fn admit(&mut self) {
+        let pool = &self.pool;
+        let missing = |sequence: &mut Sequence| sequence.missing(pool);
+        let mut missing_blocks: usize = self.running.iter_mut().map(missing).sum();
+        while self.running.len() < self.limits.sequences {
+            let Some(first) = self.waiting.front_mut() else {
+                break;
+            };
+            missing_blocks += first.missing(&self.pool);
+            if !self.running.is_empty() && missing_blocks > self.pool.free() {
+                break;
+            }
+            self.running.extend(self.waiting.pop_front());
+        }
+    }
+
+    /// How many tokens each running sequence may have in the next plan: answers go on first, and prompts
+    /// share what is left, equally but for those that need less. Those that could take over a block that
+    /// another is filling wait for it.
+    fn shares(&mut self) -> Vec<usize> {
+        let mut shares = vec![0; self.running.len()];
+        let mut left = self.limits.step_tokens;
+        let mut prompts = Vec::new();
+        let mut filled = HashSet::new();
+        for (index, sequence) in self.running.iter_mut().enumerate() {
+            if sequence.is_answering() {
+                shares[index] = sequence.ready().min(left);
+                left -= shares[index];
+            } else if sequence.sought().is_none_or(|hash| !filled.contains(&hash)) {
+                filled.extend(sequence.filling());
+                prompts.push(index);
+            }
+        }
+        prompts.sort_by_key(|&index| self.running[index].ready());
+        for (nth, &index) in prompts.iter().enumerate() {
+            let equal = left.div_ceil(prompts.len() - nth);
+            shares[index] = self.running[index].ready().min(equal);
+            left -= shares[index];
+        }
+        shares
+    }
+
+    /// Gives a running sequence blocks until it has `needed`: free ones, then those of the youngest sequences
+    /// behind it. False if it has to wait itself, or for plans of those.
     fn grow(&mut self, index: usize, needed: usize) -> bool {
         while self.running[index].blocks.len() < needed {
             if let Some(block) = self.pool.take() {
                 self.running[index].blocks.push(block);
-            } else if !self.retained.is_empty() {
-                self.drop_retained();
-            } else {
-                // Waiting sequences may own blocks as well: a cache they reuse.
-                let hoarder = self
-                    .waiting
-                    .iter_mut()
-                    .rev()
-                    .find(|sequence| !sequence.blocks.is_empty());
-                if let Some(sequence) = hoarder {
-                    sequence.cached = 0;
-                    self.pool.give(sequence.blocks.drain(..));
-                    continue;
-                }
-                let mut youngest = self.running.pop().expect("the sequence itself runs");
-                youngest.cached = 0;
-                self.pool.give(youngest.blocks.drain(..));
-                self.waiting.push_front(youngest);
-                if index == self.running.len() {
-                    return false;
-                }
+                continue;
+            }
+            let youngest = self.running.pop_if(|sequence| sequence.under_way == 0);
+            let Some(mut youngest) = youngest else {
+                return false;
+            };
+            self.pool.give(youngest.reset());
+            self.preemptions += 1;
+            self.waiting.push_front(youngest);
+            if index == self.running.len() {
+                return false;
             }
         }
         true
-    }
-
-    fn drop_retained(&mut self) {
-        if let Some(oldest) = self.retained.pop_front() {
-            self.pool.give(oldest.blocks);
-        }
     }
 }
