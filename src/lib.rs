@@ -7,7 +7,7 @@
 //! # async fn answer() -> tiefsee::Result<()> {
 //! let mut llm = Llm::load("demo", LoadOptions::default()).await?;
 //! let options = llm.defaults(0);
-//! let question = Message { role: Role::User, content: "What is 27 + 48?".into() };
+//! let question = Message::new(Role::User, "What is 27 + 48?");
 //! let answer = llm.chat(&[question], &options)?;
 //! pin_mut!(answer);
 //! while let Some(update) = answer.next().await {
@@ -21,7 +21,7 @@
 //!
 //! # Layers
 //!
-//! [`openai`] speaks the wire format of OpenAI's clients, for the browser (`web`) and servers. [`llm`] puts
+//! `server` answers HTTP, [`openai`] speaks the wire format of OpenAI's clients, for it and the browser (`web`). [`llm`] puts
 //! everything together. [`engine`] decides which tokens run next and knows neither text
 //! nor architecture; [`text`] turns words into ids and back. [`models`] are made of [`layers`], layers call
 //! [`ops`], an op launches one kernel through [`gpu`], the only module that names wgpu. [`formats`] say how
@@ -34,10 +34,11 @@
 //! - A dropped tensor's buffer serves later launches, which is right because recorded work runs in order.
 //!   Uploads happen before the next submit, so the host writes only to tensors that never came from the pool.
 //! - One wait per step: only chosen tokens, or their scores, come back from the GPU, and while the host looks at them
-//!   a greedy step's successor runs already.
+//!   the next steps run already.
 //! - Errors at the door, assertions inside: files, configurations, adapters and requests give an [`Error`]; a
 //!   wrong shape after loading is a bug and panics with the shape.
-//! - Nothing below `main` and the examples blocks: `async` where the GPU or a file is awaited.
+//! - Nothing below `main` and the examples blocks but the server's thread for the model: `async` where the GPU
+//!   or a file is awaited.
 
 pub mod checkpoint;
 pub mod engine;
@@ -51,6 +52,8 @@ pub mod openai;
 pub mod ops;
 pub mod reference;
 pub mod selftest;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod server;
 pub mod text;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

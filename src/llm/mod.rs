@@ -2,31 +2,47 @@
 //!
 //! What the command line, the examples and the browser call; it prints nothing.
 
+mod ahead;
 mod answer;
+mod answers;
+#[cfg_attr(target_arch = "wasm32", path = "no_grammar.rs")]
+mod grammar;
+mod language;
+#[cfg(not(target_arch = "wasm32"))]
+mod lark;
+mod options;
 mod perplexity;
 mod plan;
+mod saved;
 mod scores;
+mod shape;
 mod source;
 
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use answers::Answers;
 use futures::Stream;
-use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, Source};
-use crate::engine::{Engine, Limits, Sampling};
+use crate::engine::{Engine, IN_FLIGHT, Limits, Speculate, Tune};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, CacheType, DeviceOptions, Gpu};
-use crate::models::{Loader, Model, ModelShape, Progress, architecture};
+use crate::models::{Loader, Model, ModelShape, Progress, WeightOptions, architecture};
 use crate::selftest::{Proven, prove_tiers};
-use crate::text::{ChatTemplate, GenerationConfig, Message, Prompt, Tokenizer};
+use crate::text::{Message, Prompt, Tokenizer};
 
-pub use answer::{Completion, Timings, Update, Usage};
+pub use answer::{Completion, ScoredToken, Timings, Update, Usage};
+pub use answers::AnswerId;
+pub use grammar::Grammar;
+pub use language::Language;
+pub use options::GenerateOptions;
 pub use perplexity::{Divergence, Evaluation, Mean, Perplexity, Reference, Windows};
 pub use plan::{Plan, weight_bytes};
 pub use scores::{ScoreOptions, Scorer, Scores, score};
+pub use shape::{Calls, Shape};
 pub use source::{open_checkpoint, open_source};
 
 /// Tokens of a sequence unless asked otherwise: the cache is reserved before the first of them.
@@ -49,6 +65,12 @@ pub struct LoadOptions {
     pub ignore_attn_factor: bool,
     /// How the cache stores what attention keeps of a token.
     pub cache_type: &'static CacheType,
+    /// Steps that the device has to work on at once; answers do not depend on it.
+    pub in_flight: NonZeroUsize,
+    /// Whether tokens are guessed and then checked together.
+    pub speculate: Speculate,
+    /// Whether constants are measured that suit the device.
+    pub tune: Tune,
 }
 
 impl Default for LoadOptions {
@@ -60,21 +82,21 @@ impl Default for LoadOptions {
             quantize: None,
             ignore_attn_factor: false,
             cache_type: Default::default(),
+            in_flight: IN_FLIGHT,
+            speculate: Speculate::default(),
+            tune: Tune::Never,
         }
     }
 }
 
-/// How an answer is generated.
-#[derive(Clone, Debug)]
-pub struct GenerateOptions {
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// The most tokens; up to the end of the context if `None`.
-    pub max_tokens: Option<usize>,
-    /// Texts that end the answer; they are not part of it.
-    pub stop: Vec<String>,
-    /// Whether every token's experts are told: [`Update::Routes`].
-    pub routes: bool,
+impl LoadOptions {
+    /// Which weights are loaded.
+    fn weights(&self) -> WeightOptions {
+        WeightOptions {
+            quantize: self.quantize,
+            prediction: self.speculate.predicts(),
+        }
+    }
 }
 
 /// A loaded model with its tokenizer and templates.
@@ -83,12 +105,8 @@ pub struct Llm {
     options: LoadOptions,
     engine: Engine,
     disabled: Vec<String>,
-    tokenizer: Arc<Tokenizer>,
-    /// Its faults matter only when a conversation is rendered.
-    template: Result<ChatTemplate>,
-    /// What a raw prompt starts with, if the checkpoint says so.
-    beginning: Option<u32>,
-    generation: GenerationConfig,
+    language: Arc<Language>,
+    answers: Answers,
 }
 
 impl Llm {
@@ -112,22 +130,21 @@ impl Llm {
     ) -> Result<Self> {
         let checkpoint = open_checkpoint(&source, options.ignore_attn_factor).await?;
         // What is small comes first: its faults should not cost the time of loading weights.
-        let vocabulary = (architecture(&checkpoint)?.shape)(&checkpoint)?.vocabulary;
-        let tokenizer = load_tokenizer(&checkpoint, vocabulary).await?;
-        let texts = load_tokenizer_config(&checkpoint).await?;
-        let jinja = checkpoint.text("chat_template.jinja").await?;
-        let template = ChatTemplate::from_config(&texts, jinja.as_deref());
-        let generation = load_generation(&checkpoint, &tokenizer).await?;
+        let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
+        let context = limits(&shape, &options)?.context;
+        let language = Language::load(&checkpoint, shape.vocabulary, context).await?;
         let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
         Ok(Self {
             source,
-            options,
+            // What was measured once is known when the device is opened again.
+            options: LoadOptions {
+                tune: Tune::Never,
+                ..options
+            },
             engine,
             disabled,
-            beginning: beginning(&texts, &tokenizer),
-            tokenizer: Arc::new(tokenizer),
-            template,
-            generation,
+            language: Arc::new(language),
+            answers: Answers::default(),
         })
     }
 
@@ -153,7 +170,12 @@ impl Llm {
 
     /// Words to ids and back.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.language.tokenizer()
+    }
+
+    /// What it reads and writes, for other threads as well.
+    pub fn language(&self) -> &Arc<Language> {
+        &self.language
     }
 
     /// What runs token ids.
@@ -163,60 +185,23 @@ impl Llm {
 
     /// The checkpoint's own recommendation, with the given seed.
     pub fn defaults(&self, seed: u64) -> GenerateOptions {
-        let GenerationConfig {
-            temperature,
-            top_p,
-            top_k,
-            repetition_penalty,
-            max_new_tokens,
-            ..
-        } = self.generation;
-        GenerateOptions {
-            sampling: Sampling {
-                temperature,
-                top_k: top_k.unwrap_or(0),
-                top_p,
-                min_p: 0.0,
-                repetition_penalty,
-                seed,
-            },
-            max_tokens: max_new_tokens,
-            stop: Vec::new(),
-            routes: false,
-        }
+        self.language.defaults(seed)
     }
 
-    /// A conversation as the model reads it, ready for its answer.
+    /// A conversation as the model reads it: [`Language::prompt`].
     ///
     /// # Errors
-    /// [`Error::Template`] if the checkpoint's template fails, [`Error::NotFound`] if it has none.
+    /// As [`Language::prompt`].
     pub fn prompt(&self, messages: &[Message]) -> Result<Prompt> {
-        match &self.template {
-            Ok(template) => template.encode(&self.tokenizer, messages, true),
-            Err(Error::NotFound(why)) => {
-                Err(Error::NotFound(format!("{why}; --raw works without one")))
-            }
-            Err(error) => Err(Error::Template(error.to_string())),
-        }
+        self.language.prompt(messages)
     }
 
-    /// A text as it is, with special tokens where it writes them, after the beginning-of-sequence
-    /// token if the checkpoint wants one (`add_bos_token`) and the text has none.
+    /// A text as it is: [`Language::raw_prompt`].
     ///
     /// # Errors
-    /// [`Error::Usage`] if nothing is left to read.
+    /// As [`Language::raw_prompt`].
     pub fn raw_prompt(&self, text: &str) -> Result<Prompt> {
-        let mut tokens = self.tokenizer.encode_with_specials(text)?;
-        if tokens.is_empty() {
-            return Err(Error::Usage("the prompt is empty".into()));
-        }
-        if let Some(beginning) = self.beginning.filter(|&beginning| tokens[0] != beginning) {
-            tokens.insert(0, beginning);
-        }
-        Ok(Prompt {
-            tokens,
-            opens_reasoning: false,
-        })
+        self.language.raw_prompt(text)
     }
 
     /// Answers a prompt, piece by piece; dropping the stream stops the answer.
@@ -228,7 +213,8 @@ impl Llm {
         prompt: &Prompt,
         options: &GenerateOptions,
     ) -> Result<impl Stream<Item = Result<Update>> + use<'a>> {
-        answer::Answer::start(self, prompt, options).map(answer::Answer::stream)
+        let id = self.begin(prompt, options)?;
+        Ok(self.stream(id))
     }
 
     /// Answers a conversation, piece by piece; dropping the stream stops the answer.
@@ -253,23 +239,27 @@ impl Llm {
     }
 }
 
-/// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template.
+/// A checkpoint's weights on a device whose features work; needs neither tokenizer nor template. The kernels
+/// for a cache of rows of a `kind` are compiled meanwhile.
 ///
 /// # Errors
 /// Every way in which weights, adapters and memory fail; see [`Error`].
 pub async fn load_model(
     checkpoint: &Checkpoint,
     device: &DeviceOptions,
-    quantize: Option<&'static Format>,
+    weights: WeightOptions,
+    kind: &'static CacheType,
     progress: &dyn Fn(Progress),
 ) -> Result<(Proven, Box<dyn Model>)> {
     let architecture = architecture(checkpoint)?;
     let proven = prove_tiers(device).await?;
     proven.gpu.trim();
-    let loader = Loader::new(&proven.gpu, checkpoint, quantize, progress);
+    // Without it the first step compiles them, which takes longer but is no fault.
+    _ = ahead::compile(&proven.gpu, checkpoint, weights, kind).await;
+    let loader = Loader::new(&proven.gpu, checkpoint, weights, progress);
     let model = (architecture.load)(&loader).await?;
     proven.gpu.flush().await?;
-    // What the model leaves aside, such as a prediction layer, counts as done.
+    // What the model leaves aside, such as a layer of predictions nobody wants, counts as done.
     let total = checkpoint.bytes();
     progress(Progress {
         loaded: total,
@@ -286,9 +276,14 @@ async fn load_engine(
     // Before anything slow happens.
     let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
     let limits = limits(&shape, options)?;
+    let (device, kind) = (&options.device, options.cache_type);
     let (Proven { gpu, disabled }, model) =
-        load_model(checkpoint, &options.device, options.quantize, progress).await?;
-    Ok((Engine::new(gpu, model, limits).await?, disabled))
+        load_model(checkpoint, device, options.weights(), kind, progress).await?;
+    let mut engine = Engine::new(gpu, model, limits).await?;
+    engine.keep_in_flight(options.in_flight);
+    engine.speculate(options.speculate);
+    engine.tune(options.tune).await?;
+    Ok((engine, disabled))
 }
 
 /// What an engine reserves for `options`.
@@ -312,69 +307,4 @@ fn limits(shape: &ModelShape, options: &LoadOptions) -> Result<Limits> {
         cache_tokens: context.saturating_mul(sequences),
         cache_type: options.cache_type,
     })
-}
-
-async fn load_tokenizer(checkpoint: &Checkpoint, vocabulary: usize) -> Result<Tokenizer> {
-    let file = "tokenizer.json";
-    let json = checkpoint.text(file).await?;
-    let missing = || {
-        Error::NotFound(format!(
-            "{}: no such file; a model needs its tokenizer",
-            checkpoint.path(file)
-        ))
-    };
-    Tokenizer::from_json(
-        &checkpoint.path(file),
-        json.ok_or_else(missing)?.as_bytes(),
-        vocabulary,
-    )
-}
-
-async fn load_tokenizer_config(checkpoint: &Checkpoint) -> Result<Value> {
-    let file = "tokenizer_config.json";
-    match checkpoint.text(file).await? {
-        None => Ok(Value::Null),
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|error| Error::damaged(checkpoint.path(file), error.to_string())),
-    }
-}
-
-/// The beginning-of-sequence token, where `tokenizer_config.json` asks for it.
-fn beginning(config: &Value, tokenizer: &Tokenizer) -> Option<u32> {
-    let wanted = config["add_bos_token"].as_bool() == Some(true);
-    let token = &config["bos_token"];
-    let token = token.as_str().or_else(|| token["content"].as_str());
-    token
-        .filter(|_| wanted)
-        .and_then(|token| tokenizer.special(token))
-}
-
-/// The checkpoint's recommendation; stop tokens come from config.json where it names none.
-async fn load_generation(
-    checkpoint: &Checkpoint,
-    tokenizer: &Tokenizer,
-) -> Result<GenerationConfig> {
-    let file = "generation_config.json";
-    let mut generation = match checkpoint.text(file).await? {
-        None => GenerationConfig::default(),
-        Some(text) => GenerationConfig::from_json(&checkpoint.path(file), text.as_bytes())?,
-    };
-    if generation.eos_token_ids.is_empty() {
-        let ids = checkpoint.config()["eos_token_id"].clone();
-        let ids = if ids.is_array() {
-            ids
-        } else {
-            Value::Array(vec![ids])
-        };
-        let ids = ids
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_u64);
-        generation.eos_token_ids = ids
-            .filter(|&id| id < tokenizer.vocabulary() as u64)
-            .map(|id| id as u32)
-            .collect();
-    }
-    Ok(generation)
 }

@@ -1,7 +1,7 @@
 //! How well a model foretells a text, and how far its scores are from another run's.
 
+use super::language::{beginning, load_tokenizer, load_tokenizer_config};
 use super::scores::{ScoreOptions, Scorer};
-use super::{beginning, load_tokenizer, load_tokenizer_config};
 use crate::checkpoint::{Checkpoint, StoredTensor, TensorFile};
 use crate::error::{Error, Result};
 use crate::gpu::AdapterReport;

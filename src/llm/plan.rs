@@ -12,10 +12,9 @@ use crate::engine::{BLOCK, Limits, Runner, Want};
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::formats::Format;
 use crate::gpu::{AdapterReport, Gpu};
 use crate::layers::Span;
-use crate::models::{Loader, Model, architecture};
+use crate::models::{Loader, Model, WeightOptions, architecture};
 
 /// What a loaded model takes of a device's memory, in bytes.
 #[derive(Clone, Debug)]
@@ -53,7 +52,7 @@ impl Plan {
         let Limits {
             context, sequences, ..
         } = limits(&shape, options)?;
-        let model = load(&gpu, checkpoint, options.quantize).await?;
+        let model = count(&gpu, checkpoint, options.weights()).await?;
         let loaded = gpu.memory();
         let bindable = Runner::largest_cache(&gpu, model.shape(), options.cache_type);
         let longest = bindable / sequences / BLOCK * BLOCK;
@@ -115,42 +114,52 @@ fn sum(weights: &BTreeMap<&'static str, u64>) -> u64 {
 ///
 /// # Errors
 /// Those of checking the checkpoint.
-pub async fn weight_bytes(
-    checkpoint: &Checkpoint,
-    quantize: Option<&'static Format>,
-) -> Result<u64> {
+pub async fn weight_bytes(checkpoint: &Checkpoint, weights: WeightOptions) -> Result<u64> {
     let gpu = Gpu::counting(None).await?;
-    let _model = load(&gpu, checkpoint, quantize).await?;
+    let _model = count(&gpu, checkpoint, weights).await?;
     Ok(gpu.memory().total())
 }
 
-async fn load(
+/// `checkpoint`'s model on a device that only counts.
+pub(super) async fn count(
     gpu: &Gpu,
     checkpoint: &Checkpoint,
-    quantize: Option<&'static Format>,
+    weights: WeightOptions,
 ) -> Result<Box<dyn Model>> {
-    let loader = Loader::new(gpu, checkpoint, quantize, &|_| ());
+    let loader = Loader::new(gpu, checkpoint, weights, &|_| ());
     (architecture(checkpoint)?.load)(&loader).await
 }
 
-/// Records what an answer to a long prompt takes: a whole chunk of it, a shorter one, then tokens, both chosen
-/// by the device and by the host.
-fn record(runner: &mut Runner, sequences: usize, context: usize) {
+/// Records what an answer to a long prompt takes: a whole chunk of it, a shorter one, the few tokens that are left
+/// where the cache has the rest; then tokens, both the best and drawn ones. Where the model predicts, prompts and
+/// tokens with their guesses, and tokens alone.
+pub(super) fn record(runner: &mut Runner, sequences: usize, context: usize) {
     let gpu = Rc::clone(runner.gpu());
-    let span = |tokens: usize| Span {
+    let guesses = runner.predicts();
+    let span = |tokens: usize, outputs| Span {
         tokens: vec![0; tokens],
         start: 0,
         blocks: (0..context.div_ceil(BLOCK) as u32).collect(),
-        outputs: 1,
+        outputs,
     };
     let chunk = STEP_TOKENS.min(context);
-    for (tokens, count, want) in [
-        (chunk, 1, Want::TOKENS),
-        (chunk.div_ceil(2), 1, Want::TOKENS),
-        (1, sequences, Want::TOKENS),
-        (1, sequences, Want::SCORES),
-    ] {
-        let spans = vec![span(tokens); count];
+    let prompt = Want {
+        guesses,
+        ..Want::TOKENS
+    };
+    let prompts = [chunk, chunk.div_ceil(2), chunk.min(BLOCK / 2)];
+    let mut steps = prompts.map(|tokens| (span(tokens, 1), 1, prompt)).to_vec();
+    if guesses {
+        steps.push((span(1, 1), sequences, prompt));
+    }
+    for want in [Want::TOKENS, Want::DRAWN] {
+        steps.push((span(1, 1), sequences, want));
+        if guesses {
+            steps.push((span(2, 2), sequences, Want { guesses, ..want }));
+        }
+    }
+    for (span, count, want) in steps {
+        let spans = vec![span; count];
         runner.prepare(&spans, want).reserve(&gpu);
     }
 }

@@ -4,12 +4,12 @@
 
 use super::load_model;
 use crate::checkpoint::Checkpoint;
-use crate::engine::{BLOCK, Choices, Runner, Want};
+use crate::engine::{BLOCK, Runner, Want};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, CacheType, DeviceOptions};
 use crate::layers::Span;
-use crate::models::{ModelShape, Progress, architecture};
+use crate::models::{ModelShape, Progress, WeightOptions, architecture};
 use crate::selftest::Proven;
 
 /// Tokens of a chunk unless asked otherwise.
@@ -67,8 +67,13 @@ impl Scorer {
         options: &ScoreOptions,
         progress: &dyn Fn(Progress),
     ) -> Result<Self> {
+        let (device, kind) = (&options.device, options.cache_type);
+        let weights = WeightOptions {
+            quantize: options.quantize,
+            prediction: false,
+        };
         let (Proven { gpu, disabled }, model) =
-            load_model(checkpoint, &options.device, options.quantize, progress).await?;
+            load_model(checkpoint, device, weights, kind, progress).await?;
         let chunk = chunk(options.chunk, gpu.binding_limit, model.shape().vocabulary)?;
         let blocks = context.div_ceil(BLOCK);
         Ok(Self {
@@ -112,9 +117,7 @@ impl Scorer {
                 outputs: part.len(),
             };
             let output = self.runner.run(&[span], want).await?;
-            if let Choices::Scores(logits) = output.choices {
-                take(logits, output.routes).await?;
-            }
+            take(output.scores, output.routes).await?;
         }
         Ok(())
     }

@@ -44,8 +44,12 @@ impl AddedToken {
         self.special || !(one_character || self.content.chars().all(plain))
     }
 
-    pub(super) fn is_think(&self) -> bool {
-        self.content == THINK || self.content == END_THINK
+    /// Whether the token tells parts of an answer apart: reasoning, calls of tools.
+    pub(super) fn is_structure(&self) -> bool {
+        let is_about_tools = ["tool", "DSML"]
+            .iter()
+            .any(|word| self.content.contains(word));
+        self.content == THINK || self.content == END_THINK || is_about_tools
     }
 }
 
@@ -91,6 +95,10 @@ impl Finder {
             segments.push(Segment::Text(&text[done..]));
         }
         segments
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        self.tokens.iter().map(|token| token.id)
     }
 
     pub(super) fn contents(&self) -> impl Iterator<Item = &str> {

@@ -3,23 +3,25 @@
 //! Never writes markup of its own, and never lets a message write any: special strings in contents
 //! stay text.
 
-use std::borrow::Cow;
-
 use minijinja::Environment;
 use minijinja::Value;
 use minijinja::context;
-use serde::Deserialize;
-use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::END_THINK;
 use super::THINK;
 use super::added::Segment;
 use super::guard;
+use super::message::Conversation;
+use super::message::Message;
 use super::outline;
 use super::sandbox;
 use super::shield::Shield;
 use super::tokenizer::Tokenizer;
+use super::tools::ToolFormat;
+use super::turns::Abilities;
+use super::turns::Cover;
+use super::turns::Turns;
 use crate::error::Error;
 use crate::error::Result;
 
@@ -30,40 +32,6 @@ const NAME: &str = "chat";
 const MAX_TEMPLATE: usize = 1 << 20;
 /// The longest message of an error, in characters.
 const MAX_MESSAGE: usize = 300;
-
-/// Who says a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions for the whole conversation.
-    System,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-    /// The result of a tool that the model called.
-    Tool,
-}
-
-impl Role {
-    fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-}
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who says it.
-    pub role: Role,
-    /// What is said; of an assistant possibly with its reasoning between markers.
-    pub content: String,
-}
 
 /// A conversation as the model reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +46,7 @@ pub struct Prompt {
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    abilities: Abilities,
     bos_token: Option<String>,
     eos_token: Option<String>,
     pad_token: Option<String>,
@@ -106,42 +75,72 @@ impl ChatTemplate {
             .map_err(|error| failure(&error))?;
         Ok(Self {
             environment,
+            abilities: Abilities::new(source),
             bos_token: token(config, "bos_token")?,
             eos_token: token(config, "eos_token")?,
             pad_token: token(config, "pad_token")?,
         })
     }
 
+    /// The template as it is written.
+    pub fn source(&self) -> String {
+        let template = self.environment.get_template(NAME);
+        template.map_or_else(|_| String::new(), |template| template.source().to_owned())
+    }
+
+    /// How the model writes calls of tools.
+    pub fn tool_format(&self) -> ToolFormat {
+        self.abilities.format
+    }
+
     /// The prompt as text; with `add_generation_prompt` it ends where the model's answer begins.
     ///
     /// [`Error::Template`] if the template refuses the messages, fails, or spends too much.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let contents = messages
-            .iter()
-            .map(|message| Cow::Borrowed(message.content.as_str()));
-        self.render_with(messages, contents.collect(), add_generation_prompt)
+        let mut bare = |text: &str, _| Ok(text.to_owned());
+        self.render_with(&messages.into(), add_generation_prompt, &mut bare)
     }
 
-    /// The prompt as tokens: the template's markup becomes special tokens, that in contents of
-    /// messages stays text, but for the reasoning markers of an assistant.
-    pub fn encode(
+    /// The prompt as tokens: the template's markup becomes special tokens, that in what users write
+    /// stays text, but for the reasoning markers of an assistant.
+    ///
+    /// An answer that was begun goes on where it stopped. [`Error::Template`] as in [`Self::render`].
+    pub fn encode<'a>(
         &self,
         tokenizer: &Tokenizer,
-        messages: &[Message],
+        conversation: impl Into<Conversation<'a>>,
         add_generation_prompt: bool,
     ) -> Result<Prompt> {
+        let mut conversation: Conversation = conversation.into();
+        let texts = conversation.texts();
         let template = self.template()?;
-        let contents = messages.iter().map(|message| message.content.as_str());
-        let mut shield = Shield::new(tokenizer, contents.chain([template.source()]))?;
-        let mut covered = Vec::with_capacity(messages.len());
-        for message in messages {
-            covered.push(shield.cover(&message.content, message.role == Role::Assistant)?);
+        let texts = texts.iter().map(AsRef::as_ref);
+        let mut shield = Shield::new(tokenizer, texts.chain([template.source()]))?;
+        let begun = match conversation.messages.split_last() {
+            Some((last, before)) if conversation.continues => {
+                conversation.messages = before;
+                Some(last)
+            }
+            _ => None,
+        };
+        let mut cover = |text: &str, keep| Ok(shield.cover(text, keep)?.into_owned());
+        let mut rendered = self.render_with(&conversation, add_generation_prompt, &mut cover)?;
+        if add_generation_prompt {
+            let mut opening = Opened::new(tokenizer, rendered);
+            if conversation.thinking == Some(false) {
+                opening.close();
+            }
+            if let Some(last) = begun {
+                let thought = (last.reasoning.as_deref()).map(|text| cover(text, false));
+                let content = cover(&last.content, false)?;
+                opening.go_on(&thought.transpose()?.unwrap_or_default(), &content);
+            }
+            rendered = opening.text;
         }
-        let rendered = self.render_with(messages, covered, add_generation_prompt)?;
         let encode = |text: &str| tokenizer.encode(&shield.uncover(text));
         Ok(Prompt {
             tokens: tokenizer.encode_segments(&rendered, encode)?,
-            opens_reasoning: opens_reasoning(tokenizer, &rendered),
+            opens_reasoning: reasoning_at_end(tokenizer, &rendered) == Some(true),
         })
     }
 
@@ -153,31 +152,80 @@ impl ChatTemplate {
 
     fn render_with(
         &self,
-        messages: &[Message],
-        contents: Vec<Cow<'_, str>>,
+        conversation: &Conversation,
         add_generation_prompt: bool,
+        cover: &mut Cover,
     ) -> Result<String> {
-        let bytes = contents.iter().map(|content| content.len()).sum();
-        let turns = messages.iter().zip(contents);
-        let turns: Vec<Value> = turns
-            .map(|(message, content)| {
-                context! { role => message.role.name(), content => content.into_owned() }
-            })
-            .collect();
+        let turns = Turns::new(conversation, self.abilities, cover)?;
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(guard::fuel(messages.len(), bytes)));
+        let count = conversation.messages.len() + conversation.tools.len();
+        environment.set_fuel(Some(guard::fuel(count, turns.bytes)));
         let template = environment
             .get_template(NAME)
             .map_err(|error| failure(&error))?;
+        let thinking = conversation.thinking.map_or(Value::UNDEFINED, Value::from);
         let rendered = template.render(context! {
-            messages => turns,
+            messages => turns.messages,
             add_generation_prompt,
             bos_token => defined(self.bos_token.as_ref()),
             eos_token => defined(self.eos_token.as_ref()),
             pad_token => defined(self.pad_token.as_ref()),
-            tools => (),
+            tools => turns.tools,
+            thinking => thinking.clone(),
+            enable_thinking => thinking,
+            reasoning_effort => conversation.effort.map_or(Value::UNDEFINED, Value::from),
         });
         rendered.map_err(|error| failure(&error))
+    }
+}
+
+/// A prompt's text that ends where the answer begins.
+struct Opened {
+    text: String,
+    /// Whether the model can think.
+    thinks: bool,
+    /// Whether the reasoning stands open, or has been closed already.
+    open: Option<bool>,
+}
+
+impl Opened {
+    fn new(tokenizer: &Tokenizer, text: String) -> Self {
+        Self {
+            thinks: tokenizer.special(THINK).is_some(),
+            open: reasoning_at_end(tokenizer, &text),
+            text,
+        }
+    }
+
+    /// Has the model answer without thinking, by a thought that is empty.
+    fn close(&mut self) {
+        if self.open.is_none() && self.thinks {
+            self.text.push_str(THINK);
+            self.text.push('\n');
+            self.open = Some(true);
+        }
+        if self.open == Some(true) {
+            self.text.push('\n');
+            self.text.push_str(END_THINK);
+            self.text.push_str("\n\n");
+            self.open = Some(false);
+        }
+    }
+
+    /// Begins the answer; without a content, its thought.
+    fn go_on(&mut self, thought: &str, content: &str) {
+        if !thought.is_empty() && self.open.is_none() && self.thinks {
+            self.text.push_str(THINK);
+            self.text.push('\n');
+            self.open = Some(true);
+        }
+        if self.open == Some(true) {
+            self.text.push_str(thought);
+            if !content.is_empty() {
+                self.close();
+            }
+        }
+        self.text.push_str(content);
     }
 }
 
@@ -224,20 +272,22 @@ fn defined(token: Option<&String>) -> Value {
     token.map_or(Value::UNDEFINED, Value::from)
 }
 
-/// Whether `<think>` stands open after the last marker that is not about reasoning.
-fn opens_reasoning(tokenizer: &Tokenizer, rendered: &str) -> bool {
+/// Whether `<think>` stands open after the last marker that is not about reasoning, or `</think>` does.
+fn reasoning_at_end(tokenizer: &Tokenizer, rendered: &str) -> Option<bool> {
     let think = [THINK, END_THINK].map(|marker| tokenizer.special(marker));
     for segment in tokenizer.segments(rendered).iter().rev() {
         match segment {
-            Segment::Token(token) if Some(*token) == think[0] => return true,
-            Segment::Token(_) => return false,
+            Segment::Token(token) => {
+                let is = |marker: Option<u32>| marker == Some(*token);
+                return (is(think[0]) || is(think[1])).then(|| is(think[0]));
+            }
             Segment::Text(text) => match (text.rfind(THINK), text.rfind(END_THINK)) {
                 (None, None) => {}
-                (open, close) => return open > close,
+                (open, close) => return Some(open > close),
             },
         }
     }
-    false
+    None
 }
 
 fn failure(error: &minijinja::Error) -> Error {

@@ -5,6 +5,7 @@
 
 use super::END_THINK;
 use super::THINK;
+use super::held::begun;
 use super::tokenizer::Tokenizer;
 
 /// A stretch of generated text with the part it belongs to; markers are in neither.
@@ -154,7 +155,7 @@ impl ReasoningSplitter {
             };
         }
         let end = self.held.find(END_THINK);
-        let decided = end.unwrap_or(self.held.len() - begun_marker(&self.held));
+        let decided = end.unwrap_or(self.held.len() - begun(&self.held, &[END_THINK]));
         let kept = self.held[..decided].trim_end_matches('\n').len();
         if kept > 0 {
             pieces.push(Piece::Reasoning(self.held[..kept].to_owned()));
@@ -172,13 +173,4 @@ impl ReasoningSplitter {
 fn drop_leading_newlines(text: &mut String) {
     let newlines = text.len() - text.trim_start_matches('\n').len();
     text.drain(..newlines);
-}
-
-/// How many bytes at the end of the text are a beginning of `</think>`.
-fn begun_marker(text: &str) -> usize {
-    let lengths = (1..END_THINK.len()).rev();
-    lengths
-        .into_iter()
-        .find(|&length| text.ends_with(&END_THINK[..length]))
-        .unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 //!
 //! Never gives out a part of a stop string, and holds back only what could still become one.
 
+use super::held::begun;
 use crate::error::Error;
 use crate::error::Result;
 
@@ -12,7 +13,6 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub struct StopStrings {
     stops: Vec<String>,
-    longest: usize,
     held: String,
     stopped: bool,
 }
@@ -23,10 +23,8 @@ impl StopStrings {
         if stops.iter().any(String::is_empty) {
             return Err(Error::Usage("a stop string must not be empty".to_owned()));
         }
-        let longest = stops.iter().map(String::len).max().unwrap_or(0);
         Ok(Self {
             stops,
-            longest,
             held: String::new(),
             stopped: false,
         })
@@ -48,7 +46,8 @@ impl StopStrings {
             answer.truncate(start);
             return answer;
         }
-        let rest = self.held.split_off(self.held.len() - self.begun());
+        let begun = begun(&self.held, &self.stops);
+        let rest = self.held.split_off(self.held.len() - begun);
         std::mem::replace(&mut self.held, rest)
     }
 
@@ -60,18 +59,5 @@ impl StopStrings {
     /// Whether a stop string has come, so that generation can end.
     pub fn stopped(&self) -> bool {
         self.stopped
-    }
-
-    /// How many bytes at the end of the held text are a beginning of a stop string.
-    fn begun(&self) -> usize {
-        let held = &self.held;
-        let first = held.len() - held.len().min(self.longest.saturating_sub(1));
-        let mut starts = (first..held.len()).filter(|&start| held.is_char_boundary(start));
-        let begins = |start: &usize| {
-            self.stops
-                .iter()
-                .any(|stop| stop.starts_with(&held[*start..]))
-        };
-        starts.find(begins).map_or(0, |start| held.len() - start)
     }
 }

@@ -26,8 +26,9 @@ use crate::error::Result;
 pub enum Specials {
     /// All of them appear in the text.
     Keep,
-    /// Only `<think>` and `</think>` appear in the text.
-    KeepThink,
+    /// Only those appear in the text that tell its parts apart: `<think>`, `</think>`, and the markers
+    /// of tools.
+    KeepStructure,
     /// None of them appears in the text.
     Skip,
 }
@@ -164,6 +165,11 @@ impl Tokenizer {
         self.added.markers.contents()
     }
 
+    /// The ids of all markers: no text makes them.
+    pub fn marker_ids(&self) -> impl Iterator<Item = u32> {
+        self.added.markers.ids()
+    }
+
     /// The id of a special token such as `<think>`, by its string.
     pub fn special(&self, content: &str) -> Option<u32> {
         self.added.marker(content)
@@ -178,12 +184,19 @@ impl Tokenizer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The bytes that a token stands for, a special one's too; none for an unknown one.
+    pub fn token_bytes(&self, token: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.append_bytes(token, Specials::Keep, &mut bytes);
+        bytes
+    }
+
     /// Appends the bytes that a token stands for.
     pub(super) fn append_bytes(&self, token: u32, specials: Specials, bytes: &mut Vec<u8>) {
         if let Some(added) = self.added.get(token) {
             let kept = match specials {
                 Specials::Keep => true,
-                Specials::KeepThink => !added.special || added.is_think(),
+                Specials::KeepStructure => !added.special || added.is_structure(),
                 Specials::Skip => !added.special,
             };
             if kept {

@@ -5,9 +5,11 @@
 mod bench;
 mod failure;
 mod files;
+mod learnt;
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures::{Stream, StreamExt, pin_mut};
@@ -17,18 +19,20 @@ use serde_json::json;
 use wasm_bindgen::prelude::*;
 
 use crate::checkpoint::Checkpoint;
+use crate::engine::{Speculate, Tune};
 use crate::error::{Error, Result};
 use crate::formats::Format;
-use crate::gpu::{CacheType, DeviceOptions};
+use crate::gpu::{CacheType, DeviceOptions, Store};
 use crate::llm::{Llm, LoadOptions, ScoreOptions, Update, score};
 use crate::models::Progress;
-use crate::openai::{ChatRequest, CompletionRequest, Reply, ReplyKind, Settings};
+use crate::openai::{Asked, ChatRequest, CompletionRequest};
 use crate::selftest::{self, Check};
-use crate::text::{Prompt, Specials};
+use crate::text::Specials;
 
 pub use bench::time_matmul;
 use failure::Failure;
 use files::Files;
+use learnt::Learnt;
 
 #[wasm_bindgen]
 extern "C" {
@@ -66,6 +70,7 @@ struct Options {
     cache_type: Option<String>,
     #[serde(rename = "noF16")]
     no_f16: bool,
+    retune: bool,
 }
 
 impl Options {
@@ -121,7 +126,7 @@ pub struct Model {
 #[wasm_bindgen]
 impl Model {
     /// Loads the model called `name` from `files`; `progress` is called with a phase, and bytes
-    /// so far and in all.
+    /// so far and in all. What is learnt of the GPU is kept in `learnt`, if there is one.
     ///
     /// # Errors
     /// As [`Llm::load_from`].
@@ -130,15 +135,25 @@ impl Model {
         name: String,
         options: String,
         progress: Function,
+        learnt: Option<Learnt>,
     ) -> std::result::Result<Self, Failure> {
         let options = Options::parse(&options)?;
         let load = LoadOptions {
-            device: options.device(),
+            device: DeviceOptions {
+                store: learnt.map(|learnt| Rc::new(learnt) as Rc<dyn Store>),
+                ..options.device()
+            },
+            tune: if options.retune {
+                Tune::Again
+            } else {
+                Tune::Unknown
+            },
             context: options.context,
-            sequences: 1,
             quantize: options.format()?,
             cache_type: options.cache_type()?,
-            ignore_attn_factor: false,
+            // A layer of predictions is not worth its download for one who reads along.
+            speculate: Speculate::Off,
+            ..LoadOptions::default()
         };
         let mut llm = Llm::load_from(Rc::new(files), load, &uploads(&progress)).await?;
         tell(&progress, "compile", 0, 1);
@@ -161,9 +176,8 @@ impl Model {
         client: Client,
     ) -> std::result::Result<(), Failure> {
         let request = ChatRequest::from_json(&request)?;
-        let prompt = request.prompt(&self.llm)?;
-        self.answer(ReplyKind::Chat, &prompt, &request.settings, &client)
-            .await
+        let asked = request.ask(self.llm.language(), u64::from(client.seed()))?;
+        self.answer(&asked, &client).await
     }
 
     /// Continues a text as `POST completions` does.
@@ -176,47 +190,46 @@ impl Model {
         client: Client,
     ) -> std::result::Result<(), Failure> {
         let request = CompletionRequest::from_json(&request)?;
-        let prompt = request.prompt(&self.llm)?;
-        self.answer(ReplyKind::Text, &prompt, &request.settings, &client)
-            .await
+        let asked = request.ask(self.llm.language(), u64::from(client.seed()))?;
+        self.answer(&asked, &client).await
     }
 
-    async fn answer(
-        &mut self,
-        kind: ReplyKind,
-        prompt: &Prompt,
-        settings: &Settings,
-        client: &Client,
-    ) -> std::result::Result<(), Failure> {
-        let options = settings.options(&self.llm, u64::from(client.seed()));
-        let reply = Reply {
-            kind,
-            id: client.id(),
-            created: client.created() as u64,
-            model: self.name.clone(),
-            include_usage: settings.include_usage,
-        };
-        let updates = self.llm.generate(prompt, &options)?;
-        pin_mut!(updates);
-        if let Some(opening) = reply.opening().filter(|_| settings.stream) {
-            client.send(&opening.to_string());
+    /// Answers choice after choice: one has the device to itself.
+    async fn answer(&mut self, asked: &Asked, client: &Client) -> std::result::Result<(), Failure> {
+        let language = Arc::clone(self.llm.language());
+        let created = client.created() as u64;
+        let mut reply = asked.reply(&language, &client.id(), created, &self.name);
+        if asked.stream {
+            send(client, &reply.opening());
         }
-        while let Some(update) = next_unless_stopped(&mut updates, client).await {
-            let update = update?;
-            match &update {
-                Update::DeviceLost(why) => client.send(&json!({ "lost": why }).to_string()),
-                Update::DeviceReopened => {
-                    self.recoveries += 1;
-                    client.send(&json!({ "reopened": true }).to_string());
-                }
-                update if settings.stream => {
-                    for chunk in reply.chunks(update) {
-                        client.send(&chunk.to_string());
+        let mut completions = Vec::with_capacity(asked.answers.len());
+        for (choice, (prompt, options)) in asked.answers.iter().enumerate() {
+            let updates = self.llm.generate(prompt, options)?;
+            pin_mut!(updates);
+            while let Some(update) = next_unless_stopped(&mut updates, client).await {
+                let update = update?;
+                match &update {
+                    Update::DeviceLost(why) => send(client, &[json!({ "lost": why })]),
+                    Update::DeviceReopened => {
+                        self.recoveries += 1;
+                        send(client, &[json!({ "reopened": true })]);
                     }
+                    update if asked.stream => send(client, &reply.chunks(choice, update)),
+                    _ => {}
                 }
-                Update::Done(completion) => client.send(&reply.whole(completion).to_string()),
-                _ => {}
+                if let Update::Done(completion) = update {
+                    completions.push(completion);
+                }
             }
+        }
+        if completions.len() < asked.answers.len() {
+            return Ok(());
+        }
+        if asked.stream {
+            let usages: Vec<_> = completions.iter().map(|it| it.usage).collect();
+            send(client, reply.closing(&usages).as_slice());
+        } else {
+            send(client, &[reply.whole(&completions)]);
         }
         Ok(())
     }
@@ -267,6 +280,12 @@ impl Model {
             "recoveries": self.recoveries,
         });
         facts.to_string()
+    }
+}
+
+fn send(client: &Client, objects: &[serde_json::Value]) {
+    for object in objects {
+        client.send(&object.to_string());
     }
 }
 

@@ -3,11 +3,13 @@
 mod chat;
 mod generation;
 mod hostile;
+mod pipeline;
 mod reasoning;
 mod shield;
 mod stop;
 mod stream;
 mod tokenizer;
+mod tools;
 
 use std::sync::Arc;
 
@@ -46,10 +48,7 @@ fn template(source: &str) -> ChatTemplate {
 }
 
 fn message(role: Role, content: &str) -> Message {
-    Message {
-        role,
-        content: content.to_owned(),
-    }
+    Message::new(role, content)
 }
 
 fn system(content: &str) -> Message {

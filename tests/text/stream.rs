@@ -12,7 +12,7 @@ fn pieces_join_to_the_whole_for_any_tokens() {
     let tokenizer = demo_tokenizer();
     let mut random = Random(3);
     for round in 0..300 {
-        let specials = [Specials::Keep, Specials::KeepThink, Specials::Skip][round % 3];
+        let specials = [Specials::Keep, Specials::KeepStructure, Specials::Skip][round % 3];
         // Mostly raw bytes from the byte alphabet: broken and overlong sequences of every kind.
         let bound = if round % 2 == 0 { 263 } else { VOCABULARY };
         let tokens: Vec<u32> = (0..random.below(40))
@@ -66,7 +66,7 @@ fn a_broken_character_is_given_out_when_the_next_one_begins() {
 fn reasoning_markers_can_stay_while_other_specials_go() {
     let tokenizer = demo_tokenizer();
     let tokens = [5, 23, 6, 24, 1];
-    let mut stream = TextStream::new(tokenizer, Specials::KeepThink);
+    let mut stream = TextStream::new(tokenizer, Specials::KeepStructure);
     let text: String = tokens.iter().map(|&token| stream.push(token)).collect();
     assert_eq!(text, "<think>1</think>2");
 }

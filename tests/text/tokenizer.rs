@@ -95,7 +95,10 @@ fn special_strings_are_text_unless_asked_for() {
     assert_eq!(tokens[3..5], [4, 5]);
     assert_eq!(tokenizer.decode(&tokens, Specials::Keep), text);
     assert_eq!(tokenizer.decode(&tokens, Specials::Skip), "7\n");
-    assert_eq!(tokenizer.decode(&tokens, Specials::KeepThink), "7<think>\n");
+    assert_eq!(
+        tokenizer.decode(&tokens, Specials::KeepStructure),
+        "7<think>\n"
+    );
     assert!(tokenizer.encode(&text).unwrap().len() > tokens.len());
 }
 
