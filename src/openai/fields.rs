@@ -1,5 +1,7 @@
 //! Fields of a request's object, each with a name for complaints.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -7,6 +9,14 @@ use crate::error::{Error, Result};
 
 /// Whether a value is as good as none.
 pub(super) type MeansNothing = fn(&Value) -> bool;
+
+/// Numbers that make sense.
+pub(super) enum Range<T> {
+    /// From the first to the second.
+    From(T, T),
+    /// The same without the first.
+    Above(T, T),
+}
 
 /// The fields of a request.
 pub(super) struct Fields(Map<String, Value>);
@@ -35,6 +45,43 @@ impl Fields {
                 .map(Some)
                 .map_err(|error| wrong(name, format!("makes no sense: {error}"))),
         }
+    }
+
+    /// The value of `name`, which cannot be left out.
+    ///
+    /// # Errors
+    /// As [`Fields::get`].
+    pub(super) fn need<'f, T: Deserialize<'f>>(&'f self, name: &str) -> Result<T> {
+        self.get(name)?.ok_or_else(|| wrong(name, "is missing"))
+    }
+
+    /// The number called `name`, in this range.
+    ///
+    /// # Errors
+    /// As [`Fields::get`], and for a number outside of it.
+    pub(super) fn number<'f, T>(&'f self, name: &str, range: Range<T>) -> Result<Option<T>>
+    where
+        T: Deserialize<'f> + PartialOrd + Display,
+    {
+        let value: Option<T> = self.get(name)?;
+        let Some(number) = &value else {
+            return Ok(None);
+        };
+        let (is_inside, least) = match &range {
+            Range::From(least, most) => (
+                (least..=most).contains(&number),
+                format!("at least {least}"),
+            ),
+            Range::Above(least, most) => {
+                (number > least && number <= most, format!("above {least}"))
+            }
+        };
+        let (Range::From(_, most) | Range::Above(_, most)) = range;
+        if !is_inside {
+            let what = format!("is {number}; it must be {least} and at most {most}");
+            return Err(wrong(name, what));
+        }
+        Ok(value)
     }
 
     /// Refuses what would change the answer but is not there.

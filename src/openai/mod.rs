@@ -3,11 +3,21 @@
 //! Turns requests into prompts and options, and updates into the objects that clients parse. Never
 //! touches a socket or a page: whoever has one passes the texts on.
 
+mod asked;
+mod chat;
+mod completion;
 mod fields;
+mod logprobs;
+mod messages;
 mod refusal;
 mod reply;
-mod request;
+mod settings;
+mod tokens;
+mod tools;
 
+pub use asked::Asked;
+pub use chat::ChatRequest;
+pub use completion::CompletionRequest;
 pub use refusal::{error_code, refusal};
-pub use reply::{Reply, ReplyKind};
-pub use request::{ChatRequest, CompletionRequest, Settings};
+pub use reply::Reply;
+pub use tokens::{apply_template, detokenize, tokenize, tokenizer_info};

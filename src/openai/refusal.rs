@@ -15,6 +15,7 @@ pub fn error_code(error: &Error) -> &'static str {
         Error::Template(_) => "template",
         Error::NoAdapter(_) => "no_adapter",
         Error::DoesNotFit(_) => "does_not_fit",
+        Error::Address { .. } => "address",
         Error::DeviceLost(_) => "device_lost",
         Error::NonFinite { .. } => "non_finite",
         Error::Internal(_) => "internal",
@@ -34,8 +35,16 @@ pub fn refusal(error: &Error) -> Value {
         Error::ContextExceeded { .. } => Some("messages"),
         _ => None,
     };
+    let message = match error {
+        // Clients look for these words.
+        Error::ContextExceeded { prompt, context } => format!(
+            "This model's maximum context length is {context} tokens. However, your messages resulted in \
+             {prompt} tokens. Please reduce the length of the messages."
+        ),
+        error => error.to_string(),
+    };
     json!({ "error": {
-        "message": error.to_string(),
+        "message": message,
         "type": kind,
         "param": param,
         "code": error_code(error),
