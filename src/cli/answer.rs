@@ -205,6 +205,7 @@ pub(crate) fn object(completion: &Completion, circumstances: &Circumstances) -> 
             "prefill_tokens_per_second": completion.prefill_rate(),
             "decode_ms": milliseconds(timings.decode),
             "decode_tokens_per_second": completion.decode_rate(),
+            "tokens_per_step": completion.tokens_per_step(),
         },
         "model": model,
         "device": device,

@@ -48,10 +48,7 @@ pub(crate) fn run(llm: Llm, interrupts: Interrupts, settings: Settings) -> Resul
         interrupts,
     };
     // A model without a template should say so now, not after the first question.
-    chat.llm.prompt(&[Message {
-        role: Role::User,
-        content: String::new(),
-    }])?;
+    chat.llm.prompt(&[Message::new(Role::User, "")])?;
     let mut lines = Lines::new()?;
     note(&format!(
         "On {}. /help lists the commands, Ctrl-D ends.",
@@ -78,10 +75,7 @@ impl Chat {
     /// The conversation as the model gets it.
     pub(super) fn messages(&self) -> Vec<Message> {
         let system = self.settings.system.clone();
-        let system = system.map(|content| Message {
-            role: Role::System,
-            content,
-        });
+        let system = system.map(|content| Message::new(Role::System, content));
         system
             .into_iter()
             .chain(self.turns.iter().cloned())
@@ -90,10 +84,7 @@ impl Chat {
 
     /// Asks and answers. Only what nobody can go on after is an error.
     fn ask(&mut self, content: String) -> Result<()> {
-        self.turns.push(Message {
-            role: Role::User,
-            content,
-        });
+        self.turns.push(Message::new(Role::User, content));
         let mut said = String::new();
         let completion = match self.answer(&mut said) {
             Ok(completion) => completion,
@@ -104,10 +95,7 @@ impl Chat {
         };
         let is_answered = !said.trim().is_empty();
         if is_answered {
-            self.turns.push(Message {
-                role: Role::Assistant,
-                content: said,
-            });
+            self.turns.push(Message::new(Role::Assistant, said));
         } else {
             self.turns.pop();
         }
@@ -194,7 +182,7 @@ pub(crate) fn statistics(completion: &Completion) -> String {
     let Completion { usage, timings, .. } = completion;
     format!(
         "prompt: {} tokens ({} from the cache), {:.2} s, {:.1} tokens/s; answer: {} tokens ({} thinking), {:.2} s, \
-         {:.1} tokens/s",
+         {:.1} tokens/s, {:.2} a step",
         usage.prompt_tokens,
         usage.cached_tokens,
         timings.prefill.as_secs_f64(),
@@ -203,6 +191,7 @@ pub(crate) fn statistics(completion: &Completion) -> String {
         usage.reasoning_tokens,
         timings.decode.as_secs_f64(),
         completion.decode_rate(),
+        completion.tokens_per_step(),
     )
 }
 

@@ -2,13 +2,17 @@
 //!
 //! Flags come before the environment, the environment before what the checkpoint recommends.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::rc::Rc;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser};
+use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::engine::{Sampler, Sampling};
+use tiefsee::engine::{IN_FLIGHT, Sampler, Sampling, Speculate, Tune};
 use tiefsee::formats::{self, Format};
-use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, cache};
+use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, FolderStore, Store, cache};
 use tiefsee::llm::{open_checkpoint, open_source};
 use tiefsee::text::StopStrings;
 use tiefsee::{Error, GenerateOptions, Llm, LoadOptions, Result};
@@ -21,6 +25,7 @@ const SAMPLING: &str = "Sampling (defaults: the model's generation_config.json, 
 
 /// Which device, with which of its features.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct DeviceArguments {
     /// The adapter's number, a part of its name, or cpu for a software adapter [default: the best]
     #[arg(
@@ -37,19 +42,45 @@ pub(crate) struct DeviceArguments {
     /// Leave 16-bit floats unused
     #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_F16", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) no_f16: bool,
+    /// Leave matrix units unused
+    #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_MATRIX", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) no_matrix: bool,
     /// Leave 64-bit integers unused (only software adapters gain from them)
     #[arg(long, help_heading = "Device", env = "TIEFSEE_NO_INT64", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) no_int64: bool,
+    /// Where compiled kernels and what was learnt of a device are kept; empty for nowhere [default: the system's folder for caches]
+    #[arg(
+        long,
+        help_heading = "Device",
+        value_name = "FOLDER",
+        env = "TIEFSEE_CACHE_DIR",
+        hide_env_values = true
+    )]
+    cache_dir: Option<OsString>,
 }
 
 impl DeviceArguments {
+    /// Where what is learnt of devices is kept, if anywhere.
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
+        match &self.cache_dir {
+            Some(folder) if folder.is_empty() => None,
+            Some(folder) => Some(folder.into()),
+            None => Some(choose_native_strategy().ok()?.cache_dir().join("tiefsee")),
+        }
+    }
+
     /// The same for the library.
     pub(crate) fn options(&self) -> DeviceOptions {
+        let store = self
+            .cache_folder()
+            .map(|folder| Rc::new(FolderStore::new(folder)) as Rc<dyn Store>);
         DeviceOptions {
             device: self.device.clone(),
             no_subgroups: self.no_subgroups,
             no_f16: self.no_f16,
+            no_matrix: self.no_matrix,
             no_int64: self.no_int64,
+            store,
         }
     }
 
@@ -82,11 +113,40 @@ pub(crate) struct ModelArguments {
     pub(crate) read: ReadArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
+    /// Steps that the device has to work on at once
+    #[arg(long, value_name = "N", env = "TIEFSEE_IN_FLIGHT", hide_env_values = true, default_value_t = IN_FLIGHT)]
+    pub(crate) in_flight: NonZeroUsize,
+    /// Guess tokens and check several at once: on (by the model's own layer of predictions, else as lookup), lookup
+    /// (by what followed the same tokens before), or auto (as on, where it is faster)
+    #[arg(long, value_name = "HOW", env = "TIEFSEE_SPECULATE", hide_env_values = true, default_value = "off",
+          value_parser = PossibleValuesParser::new(Speculate::NAMES))]
+    speculate: String,
     /// Tell about the device and the times
     #[arg(long)]
     pub(crate) verbose: bool,
     #[command(flatten)]
+    tune: TuneArguments,
+    #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+/// Whether constants of kernels are measured.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TuneArguments {
+    /// Measure again which sizes of workgroups suit the device and the model; else a GPU does so once, in 2 seconds
+    #[arg(long, help_heading = "Device")]
+    retune: bool,
+}
+
+impl TuneArguments {
+    /// The same for the library.
+    pub(crate) fn when(&self) -> Tune {
+        if self.retune {
+            Tune::Again
+        } else {
+            Tune::Unknown
+        }
+    }
 }
 
 /// How a checkpoint is read.
@@ -164,16 +224,31 @@ impl ModelArguments {
             quantize: self.read.format()?,
             ignore_attn_factor: self.read.ignore_attn_factor,
             cache_type: self.cache.kind()?,
+            in_flight: self.in_flight,
+            speculate: Speculate::named(&self.speculate).unwrap_or_default(),
+            tune: self.tune.when(),
         })
     }
 
-    /// Loads the model and tells how far it is.
+    /// Loads the model for one answer at a time and tells how far it is.
     ///
     /// # Errors
     /// As [`Llm::load`].
     pub(crate) fn load(&self) -> Result<Llm> {
+        self.load_for(1)
+    }
+
+    /// Loads the model for so many answers together and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`Llm::load`].
+    pub(crate) fn load_for(&self, sequences: usize) -> Result<Llm> {
         let report = LoadReport::new(&self.model);
-        let (source, options) = (open_source(&self.model)?, self.load_options()?);
+        let source = open_source(&self.model)?;
+        let options = LoadOptions {
+            sequences,
+            ..self.load_options()?
+        };
         let update = |progress| report.update(progress);
         let llm = pollster::block_on(Llm::load_from(source, options.clone(), &update));
         let took = report.finish();
@@ -243,7 +318,7 @@ impl SamplingArguments {
     pub(crate) fn check(&self) -> Result<()> {
         let mut sampling = Sampling::GREEDY;
         self.overwrite(&mut sampling);
-        Sampler::new(sampling, 0)?;
+        Sampler::new(sampling)?;
         StopStrings::new(self.stop.clone())?;
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! `tiefsee doctor`: what adapters there are, and whether every kernel is right on them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use tiefsee::gpu::{AdapterReport, DeviceOptions, Gpu};
+use tiefsee::gpu::{AdapterReport, DeviceOptions, Gpu, MatrixUnit};
 use tiefsee::selftest::{self, Check, Proven};
 use tiefsee::{Error, Result};
 
@@ -70,13 +72,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = if arguments.json {
         let report = json!({
             "adapters": patients.iter().map(adapter_json).collect::<Vec<_>>(),
-            "folders": { "history": history_file() },
+            "folders": { "history": history_file(), "cache": arguments.device.cache_folder() },
             "advice": advice,
             "passed": status == 0,
         });
         format!("{report:#}\n")
     } else {
-        report(&patients, &advice)
+        report(&patients, arguments.device.cache_folder(), &advice)
     };
     output::write(&text)?;
     Ok(ExitCode::from(status))
@@ -106,7 +108,12 @@ async fn examine(options: &DeviceOptions) -> Result<Vec<Patient>> {
 }
 
 async fn test(options: &DeviceOptions) -> Result<Outcome> {
-    let Proven { gpu, disabled } = selftest::prove_tiers(options).await?;
+    // What an earlier run saw is not to be believed here.
+    let options = DeviceOptions {
+        store: None,
+        ..options.clone()
+    };
+    let Proven { gpu, disabled } = selftest::prove_tiers(&options).await?;
     let checks = selftest::run(&gpu, &mut |_| ()).await?;
     Ok(Outcome { disabled, checks })
 }
@@ -146,7 +153,7 @@ fn advice(patients: &[Patient]) -> Vec<String> {
                 if outcome.checks.iter().any(|check| !check.passed) {
                     advice.push(format!(
                         "{name} computes wrong results: use another adapter (--device) or a newer driver, try \
-                         --no-subgroups and --no-f16, and report it."
+                         --no-matrix, --no-subgroups and --no-f16, and report it."
                     ));
                 }
             }
@@ -156,7 +163,7 @@ fn advice(patients: &[Patient]) -> Vec<String> {
     advice
 }
 
-fn report(patients: &[Patient], advice: &[String]) -> String {
+fn report(patients: &[Patient], cache: Option<PathBuf>, advice: &[String]) -> String {
     let mut text = String::new();
     for patient in patients {
         text += &describe(&patient.adapter);
@@ -165,8 +172,10 @@ fn report(patients: &[Patient], advice: &[String]) -> String {
         }
         text.push('\n');
     }
-    if let Some(file) = history_file() {
-        _ = writeln!(text, "history: {}", file.display());
+    for (what, path) in [("history", history_file()), ("cache", cache)] {
+        if let Some(path) = path {
+            _ = writeln!(text, "{what}: {}", path.display());
+        }
     }
     for sentence in advice {
         _ = writeln!(text, "\n{sentence}");
@@ -194,8 +203,12 @@ fn describe(adapter: &AdapterReport) -> String {
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let subgroups = match tiers.subgroup_size {
         0 => "no subgroups".to_owned(),
-        size => format!("subgroups of {size}"),
+        size if size == tiers.widest_subgroup => format!("subgroups of {size}"),
+        size => format!("subgroups of {size} to {}", tiers.widest_subgroup),
     };
+    let matrix = tiers.matrix.map_or("no matrix units".to_owned(), |unit| {
+        format!("matrix units of {}", unit.name())
+    });
     let has = |what: &str, there: bool| {
         if there {
             what.to_owned()
@@ -205,7 +218,7 @@ fn describe(adapter: &AdapterReport) -> String {
     };
     let mut text = format!(
         "{number}: {}\n   {}, {}, driver {} {}\n   bindings of {}, buffers of {}, {} KiB of workgroup memory, \
-         {} lanes in a workgroup\n   {subgroups}, {}\n",
+         {} lanes in a workgroup\n   {subgroups}, {}, {matrix}\n",
         info.name,
         adapter.kind(),
         info.backend,
@@ -241,7 +254,8 @@ fn table(checks: &[Check]) -> String {
             .iter()
             .filter(|check| check.kernel == kernel)
             .collect();
-        let formats = own.iter().filter(|check| check.format.is_some()).count();
+        let formats: BTreeSet<_> = own.iter().filter_map(|check| check.format).collect();
+        let formats = formats.len();
         let worst = own.iter().map(|check| check.error).fold(0.0, f64::max);
         let verdict = if own.iter().all(|check| check.passed) {
             "ok"
@@ -289,7 +303,9 @@ fn adapter_json(patient: &Patient) -> Value {
             "workgroups_per_dimension": limits.max_compute_workgroups_per_dimension,
         },
         "subgroup_size": tiers.subgroup_size,
+        "widest_subgroup": tiers.widest_subgroup,
         "f16": tiers.f16,
+        "matrix": tiers.matrix.map(MatrixUnit::name),
         "int64": tiers.int64,
         "refused": refused,
         "passed": patient.passed(),

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use indicatif::{BinaryBytes, HumanCount};
 use serde_json::{Map, Value, json};
 use tiefsee::checkpoint::{Checkpoint, Source, StoredTensor};
+use tiefsee::engine::Speculate;
 use tiefsee::formats::{self, Format};
 use tiefsee::llm::{open_source, weight_bytes};
-use tiefsee::models::{ModelShape, architecture};
+use tiefsee::models::{ModelShape, WeightOptions, architecture};
 use tiefsee::text::ChatTemplate;
 use tiefsee::{Error, Result};
 
@@ -177,7 +178,7 @@ struct Parameters {
     total: u64,
     /// Those of them that one token goes through.
     active: u64,
-    /// Of layers that predict further tokens, which are not used.
+    /// Of layers that predict further tokens, which guess and do not answer.
     prediction: u64,
 }
 
@@ -276,11 +277,19 @@ async fn file_bytes(source: &dyn Source, checkpoint: &Checkpoint) -> Result<u64>
 /// Bytes of the weights on a device, as stored and in some formats of `--quantize`.
 async fn memory(checkpoint: &Checkpoint) -> Result<Value> {
     let mut memory = Map::new();
-    let as_stored = weight_bytes(checkpoint, None).await?;
+    // As they are loaded unless something else is asked for.
+    let bytes = async |quantize| {
+        let prediction = Speculate::default().predicts();
+        let weights = WeightOptions {
+            quantize,
+            prediction,
+        };
+        weight_bytes(checkpoint, weights).await
+    };
+    let as_stored = bytes(None).await?;
     memory.insert("as_stored".into(), as_stored.into());
     for format in PACKED {
-        let bytes = weight_bytes(checkpoint, Some(format)).await?;
-        memory.insert(format.name.into(), bytes.into());
+        memory.insert(format.name.into(), bytes(Some(format)).await?.into());
     }
     Ok(memory.into())
 }

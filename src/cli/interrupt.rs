@@ -11,9 +11,6 @@ use tiefsee::{Error, Result};
 
 use super::output;
 
-/// The exit status of what was interrupted.
-const INTERRUPTED: u8 = 130;
-
 /// Whether Ctrl-C was pressed.
 pub(crate) struct Interrupts {
     pressed: Arc<AtomicBool>,
@@ -22,6 +19,9 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
+    /// The exit status of what was interrupted.
+    pub(crate) const STATUS: u8 = 130;
+
     /// Listens from now on; before, Ctrl-C ends the program.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Interrupts {
                 for file in left.iter().filter(|file| file.exists()) {
                     output::note(&format!("{}: is left unfinished", file.display()));
                 }
-                std::process::exit(i32::from(INTERRUPTED));
+                std::process::exit(i32::from(Self::STATUS));
             }
         });
         listening.map_err(|error| Error::Internal(format!("Ctrl-C cannot be caught: {error}")))?;
@@ -86,6 +86,6 @@ impl Interrupts {
 
     /// How a program ends that was interrupted.
     pub(crate) fn status() -> ExitCode {
-        ExitCode::from(INTERRUPTED)
+        ExitCode::from(Self::STATUS)
     }
 }

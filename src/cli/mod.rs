@@ -4,6 +4,7 @@
 
 mod answer;
 mod bench;
+mod cache_file;
 mod chat;
 mod chat_commands;
 mod common;
@@ -19,6 +20,8 @@ mod plan;
 mod progress;
 mod quantize;
 mod run;
+mod serve;
+mod signals;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,7 +39,7 @@ Examples:
   tiefsee COMMAND --help                    more about a command
 
 Exit status: 0 done, 1 internal error, 2 usage, 3 not found, 4 damaged or not supported,
-5 no usable adapter, 6 does not fit, 130 interrupted";
+5 no usable adapter, 6 does not fit, 9 address in use, 130 interrupted";
 
 #[derive(Parser)]
 #[command(name = "tiefsee", version, about = "DeepSeek models on whatever GPU you have", after_help = EXAMPLES)]
@@ -48,6 +51,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Serve(serve::Arguments),
     Inspect(inspect::Arguments),
     Logits(logits::Arguments),
     Perplexity(perplexity::Arguments),
@@ -63,6 +67,7 @@ impl Command {
     fn run(&self) -> Result<ExitCode> {
         match self {
             Self::Run(arguments) => run::run(arguments),
+            Self::Serve(arguments) => serve::run(arguments),
             Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Perplexity(arguments) => perplexity::run(arguments).map(done),

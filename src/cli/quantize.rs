@@ -9,7 +9,7 @@ use indicatif::BinaryBytes;
 use tiefsee::checkpoint::{Checkpoint, Conversion, MANIFEST, Recipe, TEXTS, pack_blocks};
 use tiefsee::formats::Format;
 use tiefsee::llm::{open_source, weight_bytes};
-use tiefsee::models::Progress;
+use tiefsee::models::{Progress, WeightOptions};
 use tiefsee::{Error, Result};
 
 use super::interrupt::Interrupts;
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             check_inputs(&checkpoint, &arguments.output)?;
         }
         // What does not fit its configuration is no model, whatever can be written of it.
-        weight_bytes(&checkpoint, None).await?;
+        weight_bytes(&checkpoint, WeightOptions::default()).await?;
         let conversion = if to_gguf {
             Conversion::to_gguf(&checkpoint, &recipe, &title(&arguments.model)).await?
         } else {

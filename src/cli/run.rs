@@ -1,6 +1,7 @@
 //! `tiefsee run`: one answer, or a conversation on a terminal.
 
 use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tiefsee::text::Prompt;
 use tiefsee::{Error, Llm, Message, Result, Role};
 
 use super::answer::{self, Circumstances, TextPrinter};
+use super::cache_file;
 use super::chat;
 use super::common::{ModelArguments, SamplingArguments};
 use super::interrupt::Interrupts;
@@ -18,10 +20,11 @@ const EXAMPLES: &str = "\
 Examples:
   tiefsee run                                        chat with the bundled model
   tiefsee run demo \"What is 27 + 48?\"                one answer
+  tiefsee run demo --cache-file sums --system \"$(cat rules.txt)\" \"1 + 1?\"  the rules run once
   git diff | tiefsee run ./model \"Review this:\"      the prompt, a blank line, the input
   tiefsee run demo --json --temperature 0 \"87 x 6 = ?\"
 
-Flags come before TIEFSEE_DEVICE, TIEFSEE_CTX, TIEFSEE_QUANTIZE, TIEFSEE_NO_SUBGROUPS,
+Flags come before TIEFSEE_DEVICE, TIEFSEE_CTX, TIEFSEE_QUANTIZE, TIEFSEE_CACHE_DIR, TIEFSEE_NO_SUBGROUPS,
 TIEFSEE_NO_F16 and TIEFSEE_NO_INT64. NO_COLOR keeps the thinking from being dimmed.";
 
 /// Chat with a model, or have it answer one prompt
@@ -51,6 +54,9 @@ pub(crate) struct Arguments {
     /// Chat even if standard input is no terminal: a message or a command a line
     #[arg(long, conflicts_with_all = ["prompt", "raw", "json", "json_stream"])]
     interactive: bool,
+    /// Keep in a file what the prompt leaves in the cache: the next prompt that begins alike goes on from it
+    #[arg(long, value_name = "FILE", conflicts_with = "interactive")]
+    cache_file: Option<PathBuf>,
     #[command(flatten)]
     sampling: SamplingArguments,
 }
@@ -76,8 +82,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         question(arguments.prompt.as_deref())?
     };
-    if question.is_none() && (arguments.raw || arguments.json || arguments.json_stream) {
-        let what = "--raw, --json and --json-stream need a prompt: add one, or pipe it in";
+    let needs_question = arguments.raw || arguments.json || arguments.json_stream;
+    if question.is_none() && (needs_question || arguments.cache_file.is_some()) {
+        let what =
+            "--raw, --json, --json-stream and --cache-file need a prompt: add one, or pipe it in";
         return Err(Error::Usage(what.into()));
     }
     let started = Instant::now();
@@ -85,6 +93,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let load = started.elapsed();
     let interrupts = Interrupts::listen()?;
     if let Some(question) = question {
+        if let Some(path) = &arguments.cache_file {
+            cache_file::load(&mut llm, path)?;
+        }
         let prompt = prompt(arguments, &llm, question)?;
         return one_shot(arguments, &mut llm, &prompt, &interrupts, thinking, load);
     }
@@ -144,14 +155,11 @@ fn prompt(arguments: &Arguments, llm: &Llm, question: String) -> Result<Prompt> 
     if arguments.raw {
         return llm.raw_prompt(&question);
     }
-    let system = arguments.system.clone().map(|content| Message {
-        role: Role::System,
-        content,
-    });
-    let user = Message {
-        role: Role::User,
-        content: question,
-    };
+    let system = arguments
+        .system
+        .clone()
+        .map(|content| Message::new(Role::System, content));
+    let user = Message::new(Role::User, question);
     llm.prompt(&system.into_iter().chain([user]).collect::<Vec<_>>())
 }
 
@@ -192,6 +200,9 @@ fn one_shot(
     }
     if arguments.model.verbose {
         output::note(&chat::statistics(&completion));
+    }
+    if let Some(path) = &arguments.cache_file {
+        cache_file::save(llm, path, &prompt.tokens, &completion)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The program itself, as a user meets it: what it prints, and how it ends.
 
+mod cache;
 mod chat;
 mod faults;
 mod inspect;
@@ -63,10 +64,13 @@ fn tiefsee(arguments: &[&str]) -> Command {
         "QUANTIZE",
         "NO_SUBGROUPS",
         "NO_F16",
+        "NO_MATRIX",
         "NO_INT64",
     ] {
         command.env_remove(format!("TIEFSEE_{variable}"));
     }
+    // What earlier runs learnt must not decide what these do.
+    command.env("TIEFSEE_CACHE_DIR", "");
     command
 }
 
@@ -77,7 +81,7 @@ fn on_device(arguments: &[&str]) -> Command {
         command.args(["--device", &device]);
     }
     if std::env::var("TIEFSEE_TEST_TIERS").is_ok_and(|tiers| tiers == "none") {
-        command.args(["--no-subgroups", "--no-f16", "--no-int64"]);
+        command.args(["--no-subgroups", "--no-f16", "--no-matrix", "--no-int64"]);
     }
     command
 }

@@ -54,31 +54,22 @@ fn plans_add_up_and_follow_the_options() {
 
 #[test]
 fn what_does_not_fit_says_what_does() {
-    let small = plan(&["demo", "--memory", "10MiB"], 6);
+    let small = plan(&["demo", "--memory", "9MiB"], 6);
     assert_eq!(small["fits"], false);
     let fits = count(&small["largest_context"]);
     assert!((32..2048).contains(&fits), "{small}");
+    plan(&["demo", "--memory", "9MiB", "--ctx", &fits.to_string()], 0);
     plan(
-        &["demo", "--memory", "10MiB", "--ctx", &fits.to_string()],
-        0,
-    );
-    plan(
-        &[
-            "demo",
-            "--memory",
-            "10MiB",
-            "--ctx",
-            &(fits + 1).to_string(),
-        ],
+        &["demo", "--memory", "9MiB", "--ctx", &(fits + 1).to_string()],
         6,
     );
-    let refused = ended(&mut on_device(&["plan", "demo", "--memory", "10MiB"]));
+    let refused = ended(&mut on_device(&["plan", "demo", "--memory", "9MiB"]));
     assert_eq!(refused.status, Some(6));
     for line in [
         &format!("--ctx {fits}"),
         "--quantize q8_0",
         "--cache-type q8_0",
-        "10.00 MiB",
+        "9.00 MiB",
     ] {
         assert!(refused.stdout.contains(line), "{}", refused.stdout);
     }

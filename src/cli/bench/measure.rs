@@ -1,73 +1,59 @@
-//! Running tests: what is timed, and what else is counted meanwhile.
+//! Running tests: how long they take, and what the host and the launches do meanwhile.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tiefsee::engine::{BLOCK, Runner, Want};
+use tiefsee::engine::{BLOCK, Follow, Inputs, Runner, Submitted, Want};
+use tiefsee::gpu::Clock;
 use tiefsee::layers::Span;
 use tiefsee::models::ModelShape;
 use tiefsee::ops::NOT_FINITE;
 use tiefsee::{Error, Result};
 
+use super::by_op::{Op, by_op};
+use super::samples::{mean, median};
+use super::tests::Test;
+
 /// Tokens of a prompt that run in one step, as in the engine.
 const CHUNK: usize = 256;
 /// Generated tokens after which nothing is new any more.
 const WARM_UP: usize = 8;
-
-/// What is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Test {
-    /// Tokens that are read or generated.
-    pub(super) tokens: usize,
-    /// Tokens before them.
-    pub(super) depth: usize,
-    /// Whether they are generated one by one.
-    pub(super) generates: bool,
-}
-
-impl Test {
-    /// Tokens that the sequence has in the end.
-    pub(super) fn end(&self) -> usize {
-        self.depth + self.tokens
-    }
-
-    /// As llama-bench calls it.
-    pub(super) fn name(&self) -> String {
-        let what = if self.generates { "tg" } else { "pp" };
-        let depth = if self.depth > 0 {
-            format!(" @ d{}", self.depth)
-        } else {
-            String::new()
-        };
-        format!("{what}{}{depth}", self.tokens)
-    }
-}
+/// Steps whose host time is taken.
+const HOST_STEPS: usize = 32;
+/// Most seconds that those steps may take.
+const HOST_SECONDS: f64 = 2.0;
+/// Steps that are submitted before the first one's token is read, as in the engine.
+const IN_FLIGHT: usize = tiefsee::engine::IN_FLIGHT.get();
+/// How often a launch of a single token is repeated where the host's clock times it: often it takes less than a submit.
+const HOST_REPEATS: u32 = 8;
 
 /// What a test gave.
 pub(super) struct Row {
     pub(super) test: Test,
     /// Tokens a second of each repetition.
     pub(super) speeds: Vec<f64>,
-    /// Launches of its last step.
+    /// Tokens of a step.
+    pub(super) step_tokens: usize,
+    /// Launches of a step.
     pub(super) launches: usize,
-    /// Submits of its last step.
+    /// Submits of a step.
     pub(super) submits: usize,
-    /// Seconds that the host takes to encode and submit a launch: the median over steps.
-    pub(super) host_per_launch: f64,
-    /// Bytes that a generated token reads, at the middle of the test.
+    /// Seconds that the host takes to write a step's tokens, and to encode and submit its launches: the
+    /// median over steps.
+    pub(super) host: f64,
+    /// Bytes of weights and cache that a generated token must read, at the middle of the test.
     pub(super) token_bytes: Option<u64>,
+    /// Whose time that of the launches is.
+    pub(super) clock: Clock,
+    /// The launches of a step at the middle of an answer, or at the end of a prompt.
+    pub(super) ops: Vec<Op>,
 }
 
 impl Row {
     pub(super) fn mean(&self) -> f64 {
-        self.speeds.iter().sum::<f64>() / self.speeds.len() as f64
-    }
-
-    /// The sample's standard deviation; 0 for a single repetition.
-    pub(super) fn deviation(&self) -> f64 {
-        let mean = self.mean();
-        let squares: f64 = self.speeds.iter().map(|speed| (speed - mean).powi(2)).sum();
-        (squares / (self.speeds.len() - 1).max(1) as f64).sqrt()
+        mean(&self.speeds)
     }
 
     pub(super) fn best(&self) -> f64 {
@@ -78,14 +64,16 @@ impl Row {
     pub(super) fn bytes_per_second(&self) -> Option<f64> {
         self.token_bytes.map(|bytes| bytes as f64 * self.mean())
     }
-}
 
-/// What the last step was like.
-#[derive(Default)]
-struct Step {
-    launches: usize,
-    submits: usize,
-    host: Vec<f64>,
+    /// Seconds of the host for a launch.
+    pub(super) fn host_per_launch(&self) -> f64 {
+        self.host / self.launches as f64
+    }
+
+    /// Seconds of all launches of a step.
+    pub(super) fn device(&self) -> f64 {
+        self.ops.iter().map(Op::took).sum()
+    }
 }
 
 /// One sequence and the model that runs it.
@@ -95,7 +83,6 @@ pub(super) struct Bench {
     weight_bytes: u64,
     /// Tokens of the prompt that are in the cache.
     filled: usize,
-    step: Step,
 }
 
 impl Bench {
@@ -106,17 +93,26 @@ impl Bench {
             shape,
             weight_bytes,
             filled: 0,
-            step: Step::default(),
         }
     }
 
-    /// Runs `test` once for warming up and then `repetitions` times.
+    /// How long a prompt takes until its first token is there.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub(super) async fn prompt(&mut self, tokens: usize) -> Result<Duration> {
+        let started = Instant::now();
+        self.read(0..tokens).await?;
+        Ok(started.elapsed())
+    }
+
+    /// Runs `test` once for warming up and then `repetitions` times, then times its launches as often.
     ///
     /// # Errors
     /// Whatever the device reports.
     pub(super) async fn run(&mut self, test: &Test, repetitions: usize) -> Result<Row> {
         if self.filled < test.depth {
-            self.read(self.filled, test.depth).await?;
+            self.read(self.filled..test.depth).await?;
         }
         // The test's own tokens are overwritten by the next one's.
         self.filled = test.depth;
@@ -130,88 +126,138 @@ impl Bench {
             ..*test
         })
         .await?;
-        self.step.host.clear();
         let mut speeds = Vec::with_capacity(repetitions);
         for _ in 0..repetitions {
-            let took = self.once(test).await?;
-            speeds.push(test.tokens as f64 / took.as_secs_f64());
+            let started = Instant::now();
+            self.once(test).await?;
+            speeds.push(test.tokens as f64 / started.elapsed().as_secs_f64());
         }
+        self.profile(test, repetitions, speeds).await
+    }
+
+    async fn once(&mut self, test: &Test) -> Result<()> {
+        if test.generates {
+            self.generate(test.depth..test.end()).await
+        } else {
+            self.read(test.depth..test.end()).await
+        }
+    }
+
+    /// Times the launches of a step that is typical of `test`.
+    async fn profile(&mut self, test: &Test, repetitions: usize, speeds: Vec<f64>) -> Result<Row> {
+        let positions = if test.generates {
+            let middle = test.depth + test.tokens / 2;
+            middle..middle + 1
+        } else {
+            let chunks = (test.tokens - 1) / CHUNK;
+            test.depth + chunks * CHUNK..test.end()
+        };
+        let token_bytes = self.weight_bytes + self.cache_bytes(positions.end);
+        let host = self.host(&positions).await?;
+        let gpu = Rc::clone(self.runner.gpu());
+        let span = self.span(positions.clone());
+        let recording = self.runner.prepare(&[span], Want::TOKENS);
+        let repeats = match gpu.clock {
+            Clock::Host if test.generates => HOST_REPEATS,
+            _ => 1,
+        };
+        let mut profiles = Vec::with_capacity(repetitions);
+        for _ in 0..repetitions {
+            profiles.push(recording.profile(&gpu, repeats).await?);
+        }
+        let by_host = profiles.iter().any(|profile| profile.clock == Clock::Host);
         Ok(Row {
             test: *test,
             speeds,
-            launches: self.step.launches,
-            submits: self.step.submits,
-            host_per_launch: median(&mut self.step.host),
-            token_bytes: test
-                .generates
-                .then(|| self.weight_bytes + self.cache_bytes(test.depth + test.tokens / 2)),
+            step_tokens: positions.len(),
+            launches: recording.works().len(),
+            submits: recording.submits(),
+            host,
+            token_bytes: test.generates.then_some(token_bytes),
+            clock: if by_host { Clock::Host } else { Clock::Device },
+            ops: by_op(recording.works(), &positions, &profiles),
         })
+    }
+
+    /// Seconds of the host for a step: the median of several, each of which finds the device idle. Else some
+    /// drivers let the host wait for the step before.
+    async fn host(&mut self, positions: &Range<usize>) -> Result<f64> {
+        let (started, mut seconds) = (Instant::now(), Vec::with_capacity(HOST_STEPS));
+        while seconds.len() < HOST_STEPS
+            && (seconds.is_empty() || started.elapsed().as_secs_f64() < HOST_SECONDS)
+        {
+            let began = Instant::now();
+            let submitted = self.submit(positions.clone(), None);
+            seconds.push(began.elapsed().as_secs_f64());
+            self.check(submitted, positions.end).await?;
+        }
+        Ok(median(&seconds))
     }
 
     fn cache_bytes(&self, tokens: usize) -> u64 {
         let kind = self.runner.cache_type();
         let row = kind.row_bytes(self.shape.cache_width) + kind.row_bytes(self.shape.index_width);
-        (row * self.shape.layers * (tokens + 1)) as u64
+        (row * self.shape.layers * tokens) as u64
     }
 
-    async fn once(&mut self, test: &Test) -> Result<Duration> {
-        let started = Instant::now();
-        if test.generates {
-            let mut token = self.prompt_token(test.depth);
-            for position in test.depth..test.end() {
-                token = self.step(position, vec![token]).await?;
-            }
-        } else {
-            self.read(test.depth, test.end()).await?;
-        }
-        Ok(started.elapsed())
-    }
-
-    /// Reads the prompt's tokens from `start` to `end`, in chunks.
-    async fn read(&mut self, start: usize, end: usize) -> Result<()> {
-        for first in (start..end).step_by(CHUNK) {
-            let tokens =
-                (first..end.min(first + CHUNK)).map(|position| self.prompt_token(position));
-            self.step(first, tokens.collect()).await?;
+    /// Reads the prompt's tokens at `positions`, in chunks.
+    async fn read(&mut self, positions: Range<usize>) -> Result<()> {
+        for first in positions.clone().step_by(CHUNK) {
+            let chunk = first..positions.end.min(first + CHUNK);
+            let submitted = self.submit(chunk.clone(), None);
+            self.check(submitted, chunk.end).await?;
         }
         Ok(())
     }
 
-    /// A prompt without rhyme or reason.
-    fn prompt_token(&self, position: usize) -> u32 {
-        ((position * 7919 + 13) % self.shape.vocabulary) as u32
+    /// Generates tokens at `positions`, each from the one before, which the host need not have seen.
+    async fn generate(&mut self, positions: Range<usize>) -> Result<()> {
+        let mut ahead: VecDeque<(Submitted, usize)> = VecDeque::with_capacity(IN_FLIGHT);
+        for position in positions {
+            let before = ahead.back().map(|(submitted, _)| submitted);
+            let submitted = self.submit(position..position + 1, before);
+            ahead.push_back((submitted, position + 1));
+            if ahead.len() == IN_FLIGHT {
+                let (submitted, end) = ahead.pop_front().expect("one is there");
+                self.check(submitted, end).await?;
+            }
+        }
+        for (submitted, end) in ahead {
+            self.check(submitted, end).await?;
+        }
+        Ok(())
     }
 
-    async fn step(&mut self, start: usize, tokens: Vec<u32>) -> Result<u32> {
-        let position = start + tokens.len();
-        let blocks = (0..position.div_ceil(BLOCK) as u32).collect();
-        let span = Span {
-            tokens,
-            start,
-            blocks,
-            outputs: 1,
+    fn submit(&mut self, positions: Range<usize>, after: Option<&Submitted>) -> Submitted {
+        let span = self.span(positions);
+        let follow = after.map(|step| Follow {
+            step,
+            tokens: &[(0, 0)],
+        });
+        let inputs = Inputs {
+            follow,
+            ..Inputs::default()
         };
-        let gpu = Rc::clone(self.runner.gpu());
-        let recording = self.runner.prepare(&[span], Want::TOKENS);
-        let launches = recording.kernels().count();
-        let submits = recording.submits();
-        let started = Instant::now();
-        let pending = recording.submit(&gpu);
-        let host = started.elapsed();
-        let results = pending.read(&gpu).await?;
-        self.step.launches = launches;
-        self.step.submits = submits;
-        self.step.host.push(host.as_secs_f64() / launches as f64);
-        let token = bytemuck::pod_collect_to_vec::<u8, u32>(&results[0])[0];
-        if token == NOT_FINITE {
-            Err(Error::NonFinite { position })
-        } else {
-            Ok(token)
+        self.runner.submit(&[span], Want::TOKENS, inputs)
+    }
+
+    /// Tokens without rhyme or reason, of which the last wants scores.
+    fn span(&self, positions: Range<usize>) -> Span {
+        let token = |position: usize| ((position * 7919 + 13) % self.shape.vocabulary) as u32;
+        Span {
+            start: positions.start,
+            blocks: (0..positions.end.div_ceil(BLOCK) as u32).collect(),
+            outputs: 1,
+            tokens: positions.map(token).collect(),
         }
     }
-}
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[(values.len() - 1) / 2]
+    /// Waits for a step, whose tokens end before `position`.
+    async fn check(&self, submitted: Submitted, position: usize) -> Result<()> {
+        let output = self.runner.read(submitted).await?;
+        if output.chosen[0] == NOT_FINITE {
+            return Err(Error::NonFinite { position });
+        }
+        Ok(())
+    }
 }

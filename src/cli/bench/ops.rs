@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use tiefsee::Result;
-use tiefsee::selftest::{self, Proven, Timing};
+use tiefsee::selftest::{self, Proven, Roof, Timing};
 
-use super::report::Format;
+use super::report::{Format, clock_name};
 use crate::cli::common::DeviceArguments;
 use crate::cli::output;
 
@@ -19,13 +19,13 @@ pub(super) async fn run(device: &DeviceArguments, format: Format) -> Result<bool
         "{}: kernels at sizes of DeepSeek-V2-Lite",
         gpu.adapter().info.name
     ));
-    let bandwidth = selftest::read_bandwidth(&gpu).await?;
+    let roof = Roof::measure(&gpu).await?;
     let mut timings = Vec::new();
     let mut shown = output::write(&head(format));
     // Some kernels take seconds on slow devices, so each is shown at once.
     let mut tell = |timing: Timing| {
         let line = match format {
-            Format::Md => markdown(&timing, bandwidth),
+            Format::Md => markdown(&timing, &roof),
             Format::Csv => csv(&timing),
             Format::Json => String::new(),
         };
@@ -39,7 +39,9 @@ pub(super) async fn run(device: &DeviceArguments, format: Format) -> Result<bool
     if format == Format::Json {
         let report = json!({
             "device": gpu.adapter().info.name,
-            "read_bandwidth": bandwidth,
+            "copy_bandwidth": roof.bandwidth,
+            "peak": roof.peak,
+            "clock": clock_name(gpu.clock),
             "ops": timings.iter().map(object).collect::<Vec<_>>(),
         });
         output::write_line(&format!("{report:#}"))?;
@@ -50,7 +52,7 @@ pub(super) async fn run(device: &DeviceArguments, format: Format) -> Result<bool
 fn head(format: Format) -> String {
     let head = match format {
         Format::Md => {
-            "| kernel | format | us | GB/s | of bandwidth | GFLOP/s | error | |\n|---|---|---:|---:|---:|---:|---:|---|\n"
+            "| kernel | format | us | GB/s | of bandwidth | GFLOP/s | of peak | error | |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n"
         }
         Format::Csv => "kernel,format,us,bytes_per_second,operations_per_second,error,passed\n",
         Format::Json => "",
@@ -66,17 +68,19 @@ fn micros(timing: &Timing) -> f64 {
     1e6 * timing.took.as_secs_f64()
 }
 
-fn markdown(timing: &Timing, bandwidth: f64) -> String {
+fn markdown(timing: &Timing, roof: &Roof) -> String {
     let check = &timing.check;
     let rate = per_second(timing.bytes, timing);
+    let speed = per_second(timing.operations, timing);
     format!(
-        "| {} | {} | {:.1} | {:.2} | {:.0} % | {:.2} | {:.1e} | {} |\n",
+        "| {} | {} | {:.1} | {:.2} | {:.0} % | {:.2} | {:.1} % | {:.1e} | {} |\n",
         check.kernel,
         check.format.unwrap_or("-"),
         micros(timing),
         rate / 1e9,
-        100.0 * rate / bandwidth,
-        per_second(timing.operations, timing) / 1e9,
+        100.0 * rate / roof.bandwidth,
+        speed / 1e9,
+        100.0 * speed / roof.peak,
         check.error,
         if check.passed { "ok" } else { "WRONG" },
     )

@@ -1,0 +1,45 @@
+//! `--cache-file`: what a prompt leaves in the cache, kept for the next process.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use tiefsee::engine::BLOCK;
+use tiefsee::{Completion, Error, Llm, Result};
+
+use super::output;
+
+/// Puts into the cache what the file holds, if it exists.
+///
+/// # Errors
+/// [`Error::Damaged`] or [`Error::Unsupported`] for a file that is not of this model's cache.
+pub(crate) fn load(llm: &mut Llm, path: &Path) -> Result<()> {
+    let file = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(bytes) => pollster::block_on(llm.restore_cache(&file, &bytes)).map(|_| ()),
+        Err(error) if error.kind() == ErrorKind::NotFound => output::check_folder(path),
+        Err(source) => Err(Error::Io {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Writes the prompt's cache to the file, unless all of it was there already.
+///
+/// # Errors
+/// What reading the cache and writing the file fail with.
+pub(crate) fn save(llm: &mut Llm, path: &Path, prompt: &[u32], done: &Completion) -> Result<()> {
+    // The last token runs even if it is there.
+    if done.usage.cached_tokens / BLOCK >= (prompt.len() - 1) / BLOCK {
+        return Ok(());
+    }
+    let Some(bytes) = pollster::block_on(llm.save_cache(prompt))? else {
+        return Ok(());
+    };
+    output::write_file(path, |part| {
+        std::fs::write(part, &bytes).map_err(|source| Error::Io {
+            path: part.to_owned(),
+            source,
+        })
+    })
+}

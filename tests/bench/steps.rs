@@ -1,0 +1,117 @@
+//! What a step of decoding costs the host: no memory, and little time.
+
+use std::rc::Rc;
+
+use pollster::block_on;
+use tiefsee::checkpoint::{Checkpoint, Folder};
+use tiefsee::engine::{BLOCK, Follow, Inputs, Runner, Submitted, Want};
+use tiefsee::gpu::cache;
+use tiefsee::layers::Span;
+use tiefsee::models::{Loader, WeightOptions, architecture};
+
+use crate::common;
+
+const CONTEXT: usize = 256;
+const WARM_UP: usize = 16;
+const STEPS: usize = 64;
+
+fn demo() -> Runner {
+    let gpu = common::open();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo-model");
+    block_on(async {
+        let folder = Rc::new(Folder::open(folder)?);
+        let checkpoint = Checkpoint::open(folder).await?;
+        let loader = Loader::new(&gpu, &checkpoint, WeightOptions::default(), &|_| ());
+        let model = (architecture(&checkpoint)?.load)(&loader).await?;
+        Runner::new(
+            Rc::clone(&gpu),
+            model,
+            CONTEXT,
+            CONTEXT / BLOCK,
+            &cache::F32,
+        )
+        .await
+    })
+    .expect("the bundled model")
+}
+
+fn span(position: usize) -> Span {
+    Span {
+        tokens: vec![5],
+        start: position,
+        blocks: (0..=(position / BLOCK) as u32).collect(),
+        outputs: 1,
+    }
+}
+
+/// Submits a step after another one, then waits for the other one, as decoding does.
+fn step(runner: &mut Runner, position: usize, before: &mut Option<Submitted>) {
+    let follow = before.as_ref().map(|step| Follow {
+        step,
+        tokens: &[(0, 0)],
+    });
+    let inputs = Inputs {
+        follow,
+        ..Inputs::default()
+    };
+    let submitted = runner.submit(&[span(position)], Want::TOKENS, inputs);
+    if let Some(before) = before.replace(submitted) {
+        block_on(runner.read(before)).expect("a token");
+    }
+}
+
+#[test]
+fn decoding_allocates_nothing_that_stays() {
+    let mut runner = demo();
+    let gpu = Rc::clone(runner.gpu());
+    let mut before = None;
+    for position in 0..WARM_UP {
+        step(&mut runner, position, &mut before);
+    }
+    let (memory, made) = (gpu.memory(), gpu.counts().buffers);
+    let allocations: Vec<_> = (WARM_UP..WARM_UP + STEPS)
+        .map(|position| {
+            let info = allocation_counter::measure(|| step(&mut runner, position, &mut before));
+            assert_eq!(gpu.memory(), memory, "at {position}");
+            assert_eq!(gpu.counts().buffers, made, "at {position}");
+            info
+        })
+        .collect();
+    let (first, last) = allocations.split_at(STEPS / 2);
+    let most = |half: &[allocation_counter::AllocationInfo]| {
+        half.iter().map(|info| info.count_total).max()
+    };
+    println!(
+        "host allocations of a step: {:?}, later {:?}",
+        most(first),
+        most(last)
+    );
+    assert!(most(last) <= most(first));
+    let kept: i64 = last.iter().map(|info| info.bytes_current).sum();
+    println!("bytes that {} steps kept: {kept}", last.len());
+    assert!(kept < 4096, "{kept} bytes");
+}
+
+/// Unoptimised code takes several times as long.
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_launch_takes_the_host_less_than_three_microseconds() {
+    use std::time::{Duration, Instant};
+
+    let mut runner = demo();
+    let gpu = Rc::clone(runner.gpu());
+    let mut best = Duration::MAX;
+    let mut launches = 0;
+    // The least of many steps, for other programs want the processor, too.
+    for position in 0..CONTEXT {
+        let recording = runner.prepare(&[span(position)], Want::TOKENS);
+        launches = recording.kernels().count();
+        let started = Instant::now();
+        let pending = recording.submit(&gpu);
+        best = best.min(started.elapsed());
+        block_on(pending.read(&gpu)).expect("a token");
+    }
+    let each = best / launches as u32;
+    println!("host time per launch: {each:?}, {launches} launches");
+    assert!(each < Duration::from_micros(3), "{each:?}");
+}
