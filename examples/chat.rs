@@ -16,15 +16,9 @@ fn main() -> Result<()> {
             path: "standard input".into(),
             source,
         })?;
-        messages.push(Message {
-            role: Role::User,
-            content,
-        });
+        messages.push(Message::new(Role::User, content));
         let content = pollster::block_on(answer(&mut llm, &messages))?;
-        messages.push(Message {
-            role: Role::Assistant,
-            content,
-        });
+        messages.push(Message::new(Role::Assistant, content));
     }
     Ok(())
 }

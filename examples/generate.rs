@@ -12,13 +12,7 @@ fn main() -> Result<()> {
     pollster::block_on(async {
         let mut llm = Llm::load(&model, LoadOptions::default()).await?;
         let options = llm.defaults(0);
-        let answer = llm.chat(
-            &[Message {
-                role: Role::User,
-                content,
-            }],
-            &options,
-        )?;
+        let answer = llm.chat(&[Message::new(Role::User, content)], &options)?;
         pin_mut!(answer);
         while let Some(update) = answer.next().await {
             if let Update::Reasoning(text) | Update::Content(text) = update? {

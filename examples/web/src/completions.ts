@@ -28,11 +28,10 @@ export interface Listener {
 
 type Method = "chat" | "complete";
 
-function identity(method: Method): ReplyIdentity {
-  const prefix = method === "chat" ? "chatcmpl" : "cmpl";
+function identity(): ReplyIdentity {
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
   return {
-    id: `${prefix}-${crypto.randomUUID()}`,
+    id: crypto.randomUUID(),
     created: Math.floor(Date.now() / 1000),
     seed: seed ?? 0,
   };
@@ -94,7 +93,7 @@ class Requests<Request extends { stream?: boolean | null }, Whole, Chunk> {
       if (timings) this.#listener.finished(timings);
       take(event.chunk);
     };
-    const given: [string, ReplyIdentity] = [JSON.stringify(request), identity(this.#method)];
+    const given: [string, ReplyIdentity] = [JSON.stringify(request), identity()];
     await this.#connection.call(this.#method, given, { tell, signal });
   }
 }

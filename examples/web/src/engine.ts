@@ -174,8 +174,8 @@ function listening({ onProgress, onNotice, signal }: CreateOptions) {
 }
 
 function settingsOf(options: CreateOptions): LoadSettings {
-  const { context, quantize, cacheType, keep, headers, noF16 } = options;
-  return { context, quantize, cacheType, keep, headers, noF16 };
+  const { context, quantize, cacheType, keep, headers, noF16, retune } = options;
+  return { context, quantize, cacheType, keep, headers, noF16, retune };
 }
 
 /**

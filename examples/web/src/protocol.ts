@@ -9,7 +9,7 @@ export type Place = string | File[] | FileSystemDirectoryHandle | { demo: string
 /** The part of `CreateOptions` that can be sent. */
 export type LoadSettings = Pick<
   CreateOptions,
-  "context" | "quantize" | "cacheType" | "keep" | "headers" | "noF16"
+  "context" | "quantize" | "cacheType" | "keep" | "headers" | "noF16" | "retune"
 >;
 
 /** What can be asked of the worker, with arguments and result. */

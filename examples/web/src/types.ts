@@ -61,6 +61,8 @@ export interface CreateOptions {
   headers?: Record<string, string>;
   /** Leave 16-bit floats unused. */
   noF16?: boolean;
+  /** Measure again which sizes of workgroups suit the GPU; else that is done once, in up to 2 seconds, if `keep` is not false. */
+  retune?: boolean;
 }
 
 /** The adapter that the browser gives. */
@@ -90,8 +92,38 @@ export type Support =
 
 /** One turn of a conversation. */
 export interface ChatMessage {
-  role: "system" | "user" | "assistant" | "tool";
-  content: string | { type: "text"; text: string }[];
+  role: "system" | "developer" | "user" | "assistant" | "tool";
+  content?: string | { type: "text"; text: string }[] | null;
+  /** What an assistant thought before it. */
+  reasoning_content?: string | null;
+  /** The tools that an assistant called. */
+  tool_calls?: ToolCall[];
+  /** The call whose result a tool's message is. */
+  tool_call_id?: string;
+  /** Of a last message, an assistant's: the answer goes on where it stops. */
+  prefix?: boolean;
+}
+
+/** A function that the model may call. */
+export interface Tool {
+  type: "function";
+  function: {
+    name: string;
+    description?: string;
+    /** The JSON schema of its arguments. */
+    parameters?: Record<string, unknown>;
+  };
+}
+
+/** A tool that the model wants to use. */
+export interface ToolCall {
+  id: string;
+  type: "function";
+  function: {
+    name: string;
+    /** A JSON object, as text. */
+    arguments: string;
+  };
 }
 
 /** How an answer is generated; what is left out is as the model's own files recommend. */
@@ -101,9 +133,16 @@ export interface SamplingOptions {
   top_k?: number | null;
   min_p?: number | null;
   repetition_penalty?: number | null;
+  frequency_penalty?: number | null;
+  presence_penalty?: number | null;
+  /** What is added to the scores of tokens, by their ids. */
+  logit_bias?: Record<string, number> | null;
+  /** How many answers; they come one after another. */
+  n?: number | null;
   seed?: number | null;
   max_tokens?: number | null;
   max_completion_tokens?: number | null;
+  min_tokens?: number | null;
   stop?: string | string[] | null;
   stream_options?: { include_usage?: boolean } | null;
   /** Report the experts that every token goes to, in `experts` of the chunks. */
@@ -113,6 +152,15 @@ export interface SamplingOptions {
 /** A conversation to answer. */
 export interface ChatRequest extends SamplingOptions {
   messages: ChatMessage[];
+  tools?: Tool[] | null;
+  /** Whether tools may be called; none can be forced in a browser. */
+  tool_choice?: "none" | "auto" | null;
+  /** Whether the model thinks, and for how many tokens at most. */
+  thinking?: { type: "enabled" | "disabled"; budget_tokens?: number } | null;
+  reasoning_effort?: string | null;
+  logprobs?: boolean | null;
+  /** How many of the best tokens are told beside each, up to 20. */
+  top_logprobs?: number | null;
   /** Ignored: an engine has one model. */
   model?: string;
   stream?: boolean | null;
@@ -120,12 +168,40 @@ export interface ChatRequest extends SamplingOptions {
 
 /** A text to continue as it is, without the chat template. */
 export interface CompletionRequest extends SamplingOptions {
-  prompt: string | number[];
+  prompt: string | number[] | string[] | number[][];
+  /** Whether the prompt is part of the reply. */
+  echo?: boolean | null;
+  /** What follows the text that the model fills in, if it was made for that. */
+  suffix?: string | null;
+  /** How many of the best tokens are told beside each, up to 20. */
+  logprobs?: number | null;
   model?: string;
   stream?: boolean | null;
 }
 
-export type FinishReason = "stop" | "length";
+export type FinishReason = "stop" | "length" | "tool_calls";
+
+/** A token and how likely it was. */
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  bytes: number[];
+}
+
+/** How likely the tokens of both parts of an answer were. */
+export interface ChatLogprobs {
+  content: (TokenLogprob & { top_logprobs: TokenLogprob[] })[];
+  reasoning_content: (TokenLogprob & { top_logprobs: TokenLogprob[] })[] | null;
+}
+
+/** How likely the tokens of a text were. */
+export interface TextLogprobs {
+  tokens: string[];
+  token_logprobs: (number | null)[];
+  top_logprobs: (Record<string, number> | null)[];
+  /** Where in the text each begins, in characters. */
+  text_offset: number[];
+}
 
 /** Token counts, as OpenAI and DeepSeek report them. */
 export interface Usage {
@@ -164,9 +240,14 @@ export interface ChatCompletionChunk {
   model: string;
   choices: {
     index: number;
-    delta: { role?: "assistant"; content?: string; reasoning_content?: string };
+    delta: {
+      role?: "assistant";
+      content?: string;
+      reasoning_content?: string;
+      tool_calls?: (ToolCall & { index: number })[];
+    };
     finish_reason: FinishReason | null;
-    logprobs: null;
+    logprobs: ChatLogprobs | null;
   }[];
   usage?: Usage | null;
   timings?: Timings;
@@ -181,13 +262,19 @@ export interface ChatCompletion {
   model: string;
   choices: {
     index: number;
-    message: { role: "assistant"; content: string; reasoning_content: string | null };
+    message: {
+      role: "assistant";
+      /** Null if it does nothing but call tools. */
+      content: string | null;
+      reasoning_content: string | null;
+      tool_calls?: ToolCall[];
+    };
     finish_reason: FinishReason;
-    logprobs: null;
+    logprobs: ChatLogprobs | null;
   }[];
   usage: Usage;
   timings: Timings;
-  /** The ids that were generated. */
+  /** The ids that were generated, of the first choice. */
   tokens: number[];
 }
 
@@ -197,7 +284,7 @@ export interface CompletionChunk {
   object: "text_completion";
   created: number;
   model: string;
-  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: null }[];
+  choices: { index: number; text: string; finish_reason: FinishReason | null; logprobs: TextLogprobs | null }[];
   usage?: Usage | null;
   timings?: Timings;
   experts?: Experts;
@@ -209,7 +296,7 @@ export interface Completion {
   object: "text_completion";
   created: number;
   model: string;
-  choices: { index: number; text: string; finish_reason: FinishReason; logprobs: null }[];
+  choices: { index: number; text: string; finish_reason: FinishReason; logprobs: TextLogprobs | null }[];
   usage: Usage;
   timings: Timings;
   tokens: number[];

@@ -1,5 +1,6 @@
 /** The dedicated worker: owns the WebAssembly module and the GPU. Calls run one after the other. */
 
+import { openLearnt } from "./learnt.js";
 import { openPlace, type WatchedSource } from "./place.js";
 import type { Answer, Calls, Event, Facts, Method, ReplyIdentity, Request } from "./protocol.js";
 import type { ErrorCode, Progress } from "./types.js";
@@ -60,7 +61,8 @@ const methods: {
   async load(call, place, name, settings) {
     source = openPlace(place, settings, call);
     await source.prepare();
-    model = await Model.load(source, name, JSON.stringify(settings), progressOf(call));
+    const learnt = settings.keep === false ? undefined : await openLearnt();
+    model = await Model.load(source, name, JSON.stringify(settings), progressOf(call), learnt);
   },
   chat(call, request, reply) {
     return loadedModel().chat(request, client(call, reply, replyEvent));

@@ -6,16 +6,18 @@ import { after, afterEach, before, describe, test } from "node:test";
 
 import { openBrowser, WEB } from "./browser.mjs";
 import { startServer } from "./server.mjs";
+import { fits, Visits, WAIT } from "./visits.mjs";
 
 const SITE = join(WEB, "site");
 const SUM = "What is 27 + 48?";
 /** An answer that takes a while: one can stop it, or take its device away. */
 const LONG = "Sort these numbers: 38, 8, 96.";
-const WAIT = 30_000;
+/** Every kernel in every format is compiled, by a processor. */
+const SELF_TEST = 4 * WAIT;
 
 let server;
 let browser;
-let visits = [];
+const visits = new Visits();
 
 before(async () => {
   server = await startServer({ root: SITE });
@@ -25,41 +27,11 @@ after(async () => {
   await browser?.close();
   await server?.close();
 });
-afterEach(endVisits);
-
-/** Whatever a test does: no complaint in the console, and no request to anybody else. */
-async function endVisits() {
-  const seen = visits;
-  visits = [];
-  for (const { context } of seen) await context.close();
-  for (const { complaints, foreign } of seen) {
-    assert.deepEqual(complaints, []);
-    assert.deepEqual(foreign, []);
-  }
-}
+afterEach(() => visits.end());
 
 /** Opens the page in a fresh profile. Unless `keep`, without a service worker, which would answer for the server. */
-async function visit({ address = "/", keep = false, home = server, by = browser, expected, ...options } = {}) {
-  const context = await by.newContext({ serviceWorkers: keep ? "allow" : "block", ...options });
-  context.setDefaultTimeout(WAIT);
-  const complaints = [];
-  const foreign = [];
-  const hosts = [home, server].map(({ url }) => new URL(url).host);
-  context.on("request", (request) => {
-    const url = new URL(request.url());
-    if (/^https?:/.test(url.protocol) && !hosts.includes(url.host)) foreign.push(url.href);
-  });
-  const page = await context.newPage();
-  page.on("console", (message) => {
-    const text = message.text();
-    // The browser writes every failed request here, whoever expects it, and Playwright what it was told to block.
-    const complains = ["error", "warning"].includes(message.type()) || text.includes("[DOM]");
-    if (complains && !expected?.test(text) && !text.includes("blocked by Playwright")) complaints.push(text);
-  });
-  page.on("pageerror", (error) => complaints.push(error.message));
-  visits.push({ context, complaints, foreign });
-  await page.goto(`${home.url}${address}`);
-  return page;
+function visit({ keep = false, home = server, by = browser, ...options } = {}) {
+  return visits.open({ home, by, hosts: [server.url], serviceWorkers: keep ? "allow" : "block", ...options });
 }
 
 async function loadDemo(page) {
@@ -88,7 +60,7 @@ async function whole(answer) {
   };
 }
 
-describe("the page", { timeout: 170_000 }, () => {
+describe("the page", { timeout: 400_000 }, () => {
   test("answers, shows its thinking folded, its speed, its device and its experts, and tests itself", async () => {
     const page = await visit();
     await loadDemo(page);
@@ -128,7 +100,7 @@ describe("the page", { timeout: 170_000 }, () => {
     await page.waitForFunction((before) => document.querySelector("#experts canvas").toDataURL() !== before, first);
 
     await page.click("#self-test");
-    await page.waitForSelector("#self-test-result:is(.passed, .failed)");
+    await page.waitForSelector("#self-test-result:is(.passed, .failed)", { timeout: SELF_TEST });
     const [, checks] = /^All (\d+) checks passed/.exec(await page.textContent("#self-test-result")) ?? [];
     assert.ok(Number(checks) > 40, await page.textContent("#self-test-result"));
     assert.equal(await page.locator("#checks tbody tr").count(), Number(checks));
@@ -180,19 +152,15 @@ describe("the page", { timeout: 170_000 }, () => {
 
   test("fits on a phone", async () => {
     const page = await visit({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
-    const fits = async (what) => {
-      const [has, needs] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
-      assert.ok(needs <= has, `${what}: ${needs} pixels wide, ${has} there`);
-    };
     await page.waitForSelector("#chooser:not([hidden])");
     await page.locator("details").evaluateAll((all) => all.forEach((details) => (details.open = true)));
-    await fits("the chooser");
+    await fits(page, "the chooser");
     await loadDemo(page);
     await ask(page);
     await page.locator("details").evaluateAll((all) => all.forEach((details) => (details.open = true)));
     await page.click("#self-test");
-    await page.waitForSelector("#self-test-result.passed");
-    await fits("the conversation");
+    await page.waitForSelector("#self-test-result.passed", { timeout: SELF_TEST });
+    await fits(page, "the conversation");
     const [room, table] = await page.locator("#checks").evaluate((box) => [box.clientWidth, box.scrollWidth]);
     assert.ok(table <= room, `the table of the self-test: ${table} pixels wide, ${room} there`);
   });
@@ -283,7 +251,7 @@ describe("the page", { timeout: 170_000 }, () => {
       assert.ok(await page.isHidden("#panels"), "panels that are of no use");
       assert.ok(await page.isHidden("#chooser"), "models that cannot run can be chosen");
     } finally {
-      await endVisits();
+      await visits.end();
       await bare.close();
     }
   });
