@@ -2,27 +2,35 @@
 #
 #   make demo    the bundled model answers a question
 #   make bench   how fast the bundled model runs here
+#   make compare tiefsee beside other engines, which it builds
 #   make web     the npm package (examples/web/dist) and the demo page (examples/web/site)
+#   make load    2,000 requests of 64 clients, and how fast they are answered
 #   make test    everything that must hold before a change lands, cheapest first
+#   make test-scale-out   two replicas behind Ray Serve, vllm-router and LiteLLM's proxy, one of them killed under load
+#   make test-matrix   products by matrix units, on a newer Mesa that is fetched for it
 
 PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
 
 # Drivers complain where there is no such folder, as on a server.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
-# The integration tests that use a device: they run on each driver, with and without its tiers,
-# but for the real models and for what packing costs, which take long and run once.
-GPU_TESTS = $(shell grep -rlE --include='*.rs' '^mod common;|CARGO_BIN_EXE_' tests \
-	| sed 's,^tests/\([^/.]*\).*,\1,' | grep -vxE 'common|real_models|convert' | sort -u)
-GPU_TEST_FLAGS = $(or $(GPU_TESTS:%=--test %),$(error no test under tests/ uses a device))
+# The integration tests whose results depend on the driver's kernels: they run on each driver, and on lavapipe without
+# its tiers, too. All others run once.
+KERNEL_TESTS = flight models ops selftest
+KERNEL_TEST_FLAGS = $(KERNEL_TESTS:%=--test %)
 
-.PHONY: demo bench web test build
+.PHONY: demo bench compare web load test test-scale-out test-matrix build
 
 demo: build
 	$(PROGRAM) run demo "What is 27 + 48?"
 
 bench: build
 	$(PROGRAM) bench demo
+
+compare: build
+	@sh tests/setup.sh compare
+	sh examples/compare/build.sh
+	sh tests/on.sh lavapipe all python3 examples/compare/compare.py
 
 web:
 	@sh tests/setup.sh web
@@ -32,17 +40,29 @@ build:
 	@sh tests/setup.sh
 	cargo build --release --locked
 
+load:
+	@sh tests/setup.sh
+	TIEFSEE_LOAD=2000 sh tests/on.sh lavapipe all cargo test --release --locked --test load -- --nocapture --test-threads 1
+
+test-scale-out: build
+	@sh tests/setup.sh scale-out
+	sh tests/on.sh lavapipe all $(or $(CARGO_TARGET_DIR),target)/clients/venv/bin/python examples/scale-out/test.py
+
+test-matrix:
+	@sh tests/setup.sh
+	sh tests/matrix.sh
+
 test:
 	@sh tests/setup.sh all
 	cargo fmt --check
 	rustfmt --edition 2024 --check src/formats/*.rs
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
-	TIEFSEE_FUZZ_SECONDS=60 sh tests/on.sh lavapipe all cargo test --release --locked
-	sh tests/on.sh lavapipe none cargo test --release --locked $(GPU_TEST_FLAGS)
-	sh tests/on.sh swiftshader all cargo test --release --locked $(GPU_TEST_FLAGS)
-	sh tests/on.sh swiftshader none cargo test --release --locked $(GPU_TEST_FLAGS)
+	TIEFSEE_FUZZ_SECONDS=20 sh tests/on.sh lavapipe all cargo test --release --locked
+	sh tests/on.sh lavapipe none cargo test --release --locked $(KERNEL_TEST_FLAGS)
+	sh tests/on.sh swiftshader all cargo test --release --locked $(KERNEL_TEST_FLAGS)
 	cargo build --release --locked
+	sh tests/on.sh lavapipe all sh tests/clients/run.sh
 	sh examples/web/build.sh
 	sh examples/web/test.sh
 	@lines() { find "$$@" -type f -exec cat {} + | wc -l; }; \

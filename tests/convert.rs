@@ -307,10 +307,7 @@ fn correct(model: &str, problems: &[Value]) -> usize {
     options.sampling = Sampling::GREEDY;
     options.max_tokens = Some(400);
     let is_right = |problem: &&Value| {
-        let question = Message {
-            role: Role::User,
-            content: problem["question"].as_str().expect("a text").into(),
-        };
+        let question = Message::new(Role::User, problem["question"].as_str().expect("a text"));
         let text = pollster::block_on(async {
             let answer = llm.chat(&[question], &options).expect("it fits");
             let updates: Vec<_> = answer.collect().await;

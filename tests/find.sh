@@ -109,3 +109,8 @@ has_node() {
 has_pip() {
     python3 -m pip --version >/dev/null 2>&1
 }
+
+# Whether a file has the hash: is_file FILE SHA256.
+is_file() {
+    [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]
+}

