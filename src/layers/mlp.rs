@@ -15,8 +15,7 @@ impl Mlp {
     ///
     /// `x: [tokens, hidden]`, `residual: [tokens, hidden]`
     pub fn forward(&self, pass: &mut Pass, x: &Input, residual: &Tensor) {
-        let [tokens, _] = x.x.dims();
-        let hidden = if tokens == 1 && self.gate_up.weight.shards.len() == 1 {
+        let hidden = if x.norm.is_some() && self.gate_up.weight.shards.len() == 1 {
             ops::gate_up(pass, x, &self.gate_up.weight)
         } else {
             let both = self.gate_up.forward(pass, x); // [tokens, 2 * intermediate]

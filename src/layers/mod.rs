@@ -55,20 +55,22 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// The first columns of `x`, normalised: by a launch, or for a single token by whatever reads it, before `x` is
+    /// The first columns of `x`, normalised: by a launch, or for few tokens by whatever reads them, before `x` is
     /// written again.
     ///
     /// `x: [tokens, width or more]` → `[tokens, width]`
     pub fn forward(&self, pass: &mut Pass, x: &Tensor) -> Input {
-        let ([tokens, _], [width]) = (x.dims(), self.gain.dims());
+        let ([tokens, columns], [width]) = (x.dims(), self.gain.dims());
         let (gain, epsilon) = (&self.gain, self.epsilon);
-        if tokens > 1 {
+        // Readers want rows without anything in between.
+        let is_dense = tokens == 1 || columns == width;
+        if !is_dense || tokens > Input::few(pass.gpu.tiers, width) {
             let columns = Columns { offset: 0, width };
             return Input::from(&ops::rms_norm(pass, x, columns, gain, epsilon));
         }
         let gain = gain.clone();
         Input {
-            x: x.view(0, &[1, width]),
+            x: x.view(0, &[tokens, width]),
             norm: Some(Norm { gain, epsilon }),
         }
     }

@@ -1,6 +1,6 @@
 use super::pad::pad_for_shards;
 use super::{Columns, rms_norm};
-use crate::gpu::{Pass, Tensor, Weight};
+use crate::gpu::{Pass, Tensor, Tiers, Weight};
 
 /// Rows that matrices are multiplied with: as they are, or normalised by each kernel that reads them, which costs no
 /// launch.
@@ -44,7 +44,19 @@ pub(super) struct Operands {
     pub(super) gain: Tensor,
 }
 
+/// Columns of rows with which a product takes no longer than a launch takes to begin, on a software adapter.
+const SHORT_ROW: usize = 256;
+
 impl Input {
+    /// Most tokens whose rows of `width` are better read a token at a time, and normalised by each kernel that does.
+    pub fn few(tiers: Tiers, width: usize) -> usize {
+        if tiers.software && width <= SHORT_ROW {
+            2
+        } else {
+            1
+        }
+    }
+
     /// The rows themselves, normalised by a launch of its own where they are to be.
     pub fn rows(&self, pass: &mut Pass) -> Tensor {
         let Some(Norm { gain, epsilon }) = &self.norm else {

@@ -90,8 +90,9 @@ pub fn matmul_blocked(pass: &mut Pass, x: &Input, weight: &Weight) -> Tensor {
 }
 
 fn suitable(pass: &Pass, x: &Input) -> Multiply {
-    match x.dims()[0] {
-        1 => multiply_few,
+    let [tokens, inner] = x.dims();
+    match tokens {
+        _ if tokens <= Input::few(pass.gpu.tiers, inner) => multiply_few,
         MATRIX_TOKENS.. if unit_of(pass.gpu.tiers).is_some() => multiply_by_units,
         // In software a block of eight tokens is no slower, and its lanes need no sums.
         2..=FEW_ROWS if !pass.gpu.tiers.software => multiply_few_rows,
