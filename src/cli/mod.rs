@@ -2,6 +2,7 @@
 //!
 //! A command parses, calls the library and prints; it computes nothing of its own.
 
+mod accuracy;
 mod answer;
 mod bench;
 mod cache_file;
@@ -10,6 +11,7 @@ mod chat_commands;
 mod common;
 mod completions;
 mod doctor;
+mod input;
 mod inspect;
 mod interrupt;
 mod logits;
@@ -55,6 +57,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Logits(logits::Arguments),
     Perplexity(perplexity::Arguments),
+    Accuracy(accuracy::Arguments),
     Plan(plan::Arguments),
     Quantize(quantize::Arguments),
     Manifest(manifest::Arguments),
@@ -71,6 +74,7 @@ impl Command {
             Self::Inspect(arguments) => inspect::run(arguments).map(done),
             Self::Logits(arguments) => logits::run(arguments).map(done),
             Self::Perplexity(arguments) => perplexity::run(arguments).map(done),
+            Self::Accuracy(arguments) => accuracy::run(arguments).map(done),
             Self::Plan(arguments) => plan::run(arguments).map(done),
             Self::Quantize(arguments) => quantize::run(arguments).map(done),
             Self::Manifest(arguments) => manifest::run(arguments).map(done),

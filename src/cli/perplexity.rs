@@ -1,7 +1,7 @@
 //! `tiefsee perplexity`: how well a model foretells a text, and how far its scores are from another run's.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use tiefsee::models::Progress;
 use tiefsee::{Error, Result};
 
 use super::common::{CacheArguments, DeviceArguments, ReadArguments};
+use super::input::read_text;
 use super::interrupt::Interrupts;
 use super::output;
 use super::progress::LoadReport;
@@ -31,9 +32,6 @@ read, and all others count. A last window may be shorter.
 Reference logits are what --save-logits or \"tiefsee logits\" wrote: the tensor logits, F32 [tokens, vocabulary],
 with tokens and positions, I32 [tokens]. The divergence is that of Kullback and Leibler from the reference's
 probabilities to this run's, over all tokens that were read, in nats.";
-
-/// The most bytes of a text.
-const LARGEST_TEXT: u64 = 1 << 30;
 
 /// Tell how well a model foretells a text, and compare its scores with those of another run
 #[derive(clap::Args)]
@@ -111,31 +109,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let found = evaluate(arguments, &mut evaluation, &windows, &report).await;
         let seconds = report.finish().as_secs_f64();
         print(arguments, &windows, &found?, &evaluation, seconds)
-    })
-}
-
-fn read_text(file: &Path) -> Result<String> {
-    let unreadable = |source| Error::Io {
-        path: file.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin()
-            .take(LARGEST_TEXT + 1)
-            .read_to_end(&mut bytes)
-    } else {
-        File::open(file).and_then(|file| file.take(LARGEST_TEXT + 1).read_to_end(&mut bytes))
-    };
-    read.map_err(unreadable)?;
-    let path = file.display();
-    if bytes.len() as u64 > LARGEST_TEXT {
-        let what = format!("{path}: has more than {LARGEST_TEXT} bytes, too many for a text");
-        return Err(Error::Usage(what));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::Usage(format!("{path}: is not UTF-8 at byte {at}"))
     })
 }
 

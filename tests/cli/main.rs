@@ -1,5 +1,6 @@
 //! The program itself, as a user meets it: what it prints, and how it ends.
 
+mod accuracy;
 mod cache;
 mod chat;
 mod faults;
