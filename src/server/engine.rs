@@ -101,7 +101,7 @@ impl Desk<'_> {
             }
             self.forget_the_gone();
             let said = block_on(self.llm.step());
-            self.app.metrics.busy(self.llm.engine().load());
+            self.app.metrics.busy(self.llm.engine());
             match said {
                 Ok(said) => {
                     let lost = |(_, update): &(_, Result<Update>)| {
@@ -166,7 +166,7 @@ impl Desk<'_> {
             };
             self.seats.insert(id, seat);
         }
-        self.app.metrics.busy(self.llm.engine().load());
+        self.app.metrics.busy(self.llm.engine());
         // Who has gone meanwhile is noticed before the next step.
         _ = begun.send(Ok(()));
     }

@@ -15,7 +15,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::app::App;
 use super::errors::Refusal;
-use crate::engine::Load;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::llm::Completion;
 
@@ -36,6 +36,8 @@ pub(super) struct Metrics {
     prompt_tokens: Counter,
     cached_tokens: Counter,
     generation_tokens: Counter,
+    guesses: Counter,
+    right_guesses: Counter,
     first_token: Histogram,
     per_token: Histogram,
     whole: Histogram,
@@ -58,6 +60,8 @@ impl Metrics {
             prompt_tokens: Counter::default(),
             cached_tokens: Counter::default(),
             generation_tokens: Counter::default(),
+            guesses: Counter::default(),
+            right_guesses: Counter::default(),
             first_token: seconds(),
             per_token: seconds(),
             whole: seconds(),
@@ -121,6 +125,18 @@ impl Metrics {
             "Tokens that were generated",
             &self.generation_tokens,
         );
+        add.both(
+            "guessed_tokens",
+            "spec_decode_num_draft_tokens",
+            "Tokens that were guessed and checked",
+            &self.guesses,
+        );
+        add.both(
+            "right_guesses",
+            "spec_decode_num_accepted_tokens",
+            "Those of them that were right",
+            &self.right_guesses,
+        );
         add.vllm(
             "prefix_cache_queries",
             "Tokens of prompts that were looked for in the cache",
@@ -153,15 +169,18 @@ impl Metrics {
     }
 
     /// Notes how busy the engine is.
-    pub(super) fn busy(&self, load: Load) {
+    pub(super) fn busy(&self, engine: &Engine) {
+        let (load, guesses) = (engine.load(), engine.guesses());
         self.running.set(load.running as f64);
         self.waiting.set(load.waiting as f64);
         let used = load.blocks - load.free_blocks;
         self.cache_usage
             .set(used as f64 / load.blocks.max(1) as f64);
-        self.preemptions
-            .inner()
-            .store(load.preemptions, Ordering::Relaxed);
+        // They start anew with an engine, as counters may.
+        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
+        set(&self.preemptions, load.preemptions);
+        set(&self.guesses, guesses.made as u64);
+        set(&self.right_guesses, guesses.right as u64);
     }
 
     /// Notes the first token of an answer.
