@@ -268,7 +268,7 @@ impl Checkpoint {
             weight_map: Unique(weight_map),
         } = self.read_index().await?;
         let mut shards: Vec<&String> = weight_map.values().collect();
-        shards.sort();
+        shards.sort_unstable();
         shards.dedup();
         for shard in shards {
             if !is_plain_name(shard) {

@@ -151,7 +151,7 @@ fn check_coverage(
     data: &Range<u64>,
 ) -> Result<()> {
     let mut in_order: Vec<_> = tensors.iter().collect();
-    in_order.sort_by_key(|(_, location)| (location.bytes.start, location.bytes.end));
+    in_order.sort_unstable_by_key(|(_, location)| (location.bytes.start, location.bytes.end));
 
     let mut end = data.start;
     let mut last = "";

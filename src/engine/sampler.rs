@@ -1,7 +1,5 @@
 //! Scores to a token: how the device draws it, or on the host where scores are changed first.
 
-use std::collections::BTreeMap;
-
 use rand_core::Rng;
 use rand_pcg::Pcg32;
 
@@ -251,12 +249,11 @@ impl Sampler {
 }
 
 /// How often each token occurs, by token.
-fn counts<'a>(tokens: impl IntoIterator<Item = &'a u32>) -> BTreeMap<u32, usize> {
-    let mut counts = BTreeMap::new();
-    for &token in tokens {
-        *counts.entry(token).or_default() += 1;
-    }
-    counts
+fn counts<'a>(tokens: impl Iterator<Item = &'a u32>) -> Vec<(u32, usize)> {
+    let mut tokens: Vec<u32> = tokens.copied().collect();
+    tokens.sort_unstable();
+    let same = tokens.chunk_by(|a, b| a == b);
+    same.map(|same| (same[0], same.len())).collect()
 }
 
 /// One of the weights by chance, each as likely as it is large.

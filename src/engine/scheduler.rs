@@ -367,7 +367,7 @@ impl Scheduler {
                 prompts.push(index);
             }
         }
-        prompts.sort_by_key(|&index| self.running[index].ready());
+        prompts.sort_unstable_by_key(|&index| (self.running[index].ready(), index));
         for (nth, &index) in prompts.iter().enumerate() {
             let equal = left.div_ceil(prompts.len() - nth);
             shares[index] = self.running[index].ready().min(equal);

@@ -178,7 +178,10 @@ fn rank(kind: wgpu::DeviceType) -> usize {
 /// Every adapter, best first.
 pub(super) async fn list(instance: &wgpu::Instance) -> Vec<(wgpu::Adapter, AdapterReport)> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    // Browsers show one.
+    if !super::BROWSER {
+        adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type));
+    }
     let report = |(number, adapter): (usize, wgpu::Adapter)| {
         let limits = adapter.limits();
         let refused = refusal(&limits);

@@ -72,6 +72,29 @@ impl<'g> Pass<'g> {
     )]
     #[track_caller]
     pub fn dispatch<P: Pod>(&mut self, launch: Dispatch<'_, P>) {
+        let Dispatch {
+            kernel,
+            constants,
+            ref params,
+            inputs,
+            weight,
+            outputs,
+            workgroups,
+        } = launch;
+        self.add(&Dispatch {
+            kernel,
+            constants,
+            params: bytemuck::bytes_of(params),
+            inputs,
+            weight,
+            outputs,
+            workgroups,
+        });
+    }
+
+    /// [`Pass::dispatch`] for parameters of any type: there is one of it.
+    #[track_caller]
+    fn add(&mut self, launch: &Dispatch<'_, &[u8]>) {
         let name = launch.kernel.name;
         let choice = self.chosen.take();
         let workgroups = launch.workgroups.map(|count| count as u32);
@@ -82,7 +105,7 @@ impl<'g> Pass<'g> {
         if workgroups.contains(&0) {
             return;
         }
-        let params = bytemuck::bytes_of(&launch.params);
+        let params = launch.params;
         let page = (!params.is_empty()).then(|| self.params(params));
         let format = launch.weight.map(|shard| shard.format);
         let pipeline =
@@ -124,7 +147,7 @@ impl<'g> Pass<'g> {
             });
         let weight = launch.weight.map(|shard| shard.group.clone());
         self.launches.push(Launch {
-            work: work(&launch, workgroups),
+            work: work(launch, workgroups),
             pipeline: Arc::clone(&pipeline),
             tensors,
             weight,
@@ -179,7 +202,7 @@ impl<'g> Pass<'g> {
     }
 }
 
-fn work<P>(launch: &Dispatch<P>, workgroups: [u32; 3]) -> Work {
+fn work(launch: &Dispatch<&[u8]>, workgroups: [u32; 3]) -> Work {
     let shapes = |tensors: &[&Tensor]| {
         let shapes = tensors.iter().map(|tensor| tensor.shape().to_vec());
         shapes.collect()

@@ -5,7 +5,7 @@
 //! [`Gpu::try_constants`] lets recordings take another candidate, `Recording::time_choices` times its launches.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use web_time::Duration;
@@ -44,7 +44,7 @@ pub(super) struct Tuning {
     /// Whether what earlier runs answered is open as well.
     doubts: Cell<bool>,
     /// The hashes of kernels, by name.
-    hashes: RefCell<BTreeMap<&'static str, Rc<str>>>,
+    hashes: RefCell<HashMap<&'static str, Rc<str>>>,
 }
 
 impl Tuning {

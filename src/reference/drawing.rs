@@ -1,6 +1,6 @@
 //! Tokens by chance.
 
-use super::Real;
+use super::{Real, best_first};
 
 /// What a token is drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,7 @@ impl Drawing {
     /// The tokens that may be drawn, best first, the lower one first among equals, and their weights.
     pub fn kept<R: Real>(&self, scores: &[R]) -> Vec<(usize, f64)> {
         let score = |token: usize| scores[token].wide();
-        let mut tokens: Vec<usize> = (0..scores.len()).collect();
-        tokens.sort_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
+        let mut tokens = best_first((0..scores.len()).collect(), &score);
         if self.top_k > 0 {
             tokens.truncate(self.top_k);
         }

@@ -1,6 +1,6 @@
 //! What DeepSeek-V3.2's sparse attention chooses keys with.
 
-use super::{Real, dot};
+use super::{Real, best_first, dot};
 
 /// Each row less its mean, over its standard deviation, times `gain`, plus `bias`: `x: [tokens, gain]` → the same shape.
 pub fn layer_norm<R: Real>(x: &[R], gain: &[R], bias: &[R], epsilon: f64) -> Vec<R> {
@@ -54,10 +54,9 @@ pub fn index_scores<R: Real>(
 
 /// The places of the `most` largest scores, ascending; the first of equals.
 pub fn select_keys<R: Real>(scores: &[R], most: usize) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..scores.len()).collect();
-    // Zero added makes the two zeros equal; the sort keeps the order of equals.
+    // Zero added makes the two zeros equal.
     let score = |place: usize| scores[place].wide() + 0.0;
-    places.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+    let mut places = best_first((0..scores.len()).collect(), &score);
     places.truncate(most);
     places.sort_unstable();
     places

@@ -50,6 +50,12 @@ impl Real for f64 {
     }
 }
 
+/// `places`, those with the largest scores first, the lower one first among equals.
+fn best_first(mut places: Vec<usize>, score: &dyn Fn(usize) -> f64) -> Vec<usize> {
+    places.sort_unstable_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
+    places
+}
+
 /// The weights of one `SwiGLU` block, under the checkpoint's names.
 #[derive(Clone, Copy)]
 pub struct Mlp<'a, R> {

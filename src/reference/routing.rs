@@ -1,6 +1,6 @@
 //! Router scores to expert choices, with the gap that made each choice.
 
-use super::{Real, shares, sigmoid};
+use super::{Real, best_first, shares, sigmoid};
 
 /// How router logits become scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,18 +116,16 @@ fn choose<R: Real>(logits: &[R], bias: Option<&[R]>, routing: &Routing) -> Route
 }
 
 fn score_group(group: &[f64], routing: &Routing) -> f64 {
-    let mut descending = group.to_vec();
-    descending.sort_by(|a, b| b.total_cmp(a));
+    let best = best_first((0..group.len()).collect(), &|expert| group[expert]);
     match routing.group_score {
-        GroupScore::Max => descending[0],
-        GroupScore::TopTwoSum => descending.iter().take(2).sum(),
+        GroupScore::Max => group[best[0]],
+        GroupScore::TopTwoSum => best.iter().take(2).map(|&expert| group[expert]).sum(),
     }
 }
 
 /// The `count` candidates with the largest scores, best first, and their lead over the next one.
-fn largest(scores: &[f64], mut candidates: Vec<usize>, count: usize) -> (Vec<usize>, f64) {
-    // Candidates come in ascending order and the sort is stable, so the lower of two equals stays first.
-    candidates.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+fn largest(scores: &[f64], candidates: Vec<usize>, count: usize) -> (Vec<usize>, f64) {
+    let mut candidates = best_first(candidates, &|candidate| scores[candidate]);
     let next = candidates.get(count).copied();
     candidates.truncate(count);
     let margin = match (candidates.last(), next) {

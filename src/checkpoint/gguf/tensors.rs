@@ -174,7 +174,7 @@ fn encoding(kind: u32) -> Option<Encoding> {
 
 fn check_overlaps(header: &Header, located: &[Location]) -> Result<()> {
     let mut in_order: Vec<_> = header.tensors.iter().zip(located).collect();
-    in_order.sort_by_key(|(_, location)| (location.bytes.start, location.bytes.end));
+    in_order.sort_unstable_by_key(|(_, location)| (location.bytes.start, location.bytes.end));
     let pairs = in_order.iter().zip(in_order.iter().skip(1));
     for ((last, before), (next, after)) in pairs {
         let start = after.bytes.start;
