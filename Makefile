@@ -4,9 +4,11 @@
 #   make bench   how fast the bundled model runs here
 #   make compare tiefsee beside other engines, which it builds
 #   make web     the npm package (examples/web/dist) and the demo page (examples/web/site)
+#   make demo-model       trains a bundled model from nothing, in hours, into target/demo-model
 #   make load    2,000 requests of 64 clients, and how fast they are answered
 #   make test    everything that must hold before a change lands, cheapest first
 #   make test-scale-out   two replicas behind Ray Serve, vllm-router and LiteLLM's proxy, one of them killed under load
+#   make test-recipe      the recipe's short setting, and tiefsee beside transformers on what it makes
 #   make test-matrix   products by matrix units, on a newer Mesa that is fetched for it
 
 PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
@@ -19,7 +21,7 @@ export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 KERNEL_TESTS = flight models ops selftest
 KERNEL_TEST_FLAGS = $(KERNEL_TESTS:%=--test %)
 
-.PHONY: demo bench compare web load test test-scale-out test-matrix build
+.PHONY: demo bench compare web demo-model load test test-scale-out test-recipe test-matrix build
 
 demo: build
 	$(PROGRAM) run demo "What is 27 + 48?"
@@ -40,6 +42,10 @@ build:
 	@sh tests/setup.sh
 	cargo build --release --locked
 
+demo-model: build
+	@sh tests/setup.sh recipe
+	sh examples/demo-model/recipe/make.sh
+
 load:
 	@sh tests/setup.sh
 	TIEFSEE_LOAD=2000 sh tests/on.sh lavapipe all cargo test --release --locked --test load -- --nocapture --test-threads 1
@@ -47,6 +53,10 @@ load:
 test-scale-out: build
 	@sh tests/setup.sh scale-out
 	sh tests/on.sh lavapipe all $(or $(CARGO_TARGET_DIR),target)/clients/venv/bin/python examples/scale-out/test.py
+
+test-recipe: build
+	@sh tests/setup.sh recipe
+	sh tests/on.sh lavapipe all sh examples/demo-model/recipe/test.sh
 
 test-matrix:
 	@sh tests/setup.sh
@@ -57,6 +67,7 @@ test:
 	cargo fmt --check
 	rustfmt --edition 2024 --check src/formats/*.rs
 	cargo clippy --release --locked --all-targets -- -D warnings
+	python3 -B examples/demo-model/recipe/test_problems.py
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --no-deps
 	TIEFSEE_FUZZ_SECONDS=20 sh tests/on.sh lavapipe all cargo test --release --locked
 	sh tests/on.sh lavapipe none cargo test --release --locked $(KERNEL_TEST_FLAGS)

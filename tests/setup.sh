@@ -2,7 +2,7 @@
 # Installs what tiefsee needs and this machine lacks, saying what, and nothing where all is there.
 # `setup.sh` is for building and running, `setup.sh web` for building the browser's package,
 # `setup.sh compare` for building what tiefsee is compared with, `setup.sh scale-out` for trying several servers as
-# one, `setup.sh all` for every test as well.
+# one, `setup.sh recipe` for training the bundled model, `setup.sh all` for every test as well.
 set -eu
 cd "$(dirname "$0")/.."
 . tests/find.sh
@@ -235,6 +235,12 @@ set_up_scale_out() {
         fail 'what distributes requests could not be installed: see the messages above. It takes a network once.'
 }
 
+set_up_recipe() {
+    set_up_venv
+    sh examples/demo-model/recipe/install.sh ||
+        fail 'PyTorch could not be installed: see the messages above. It takes a network once.'
+}
+
 # What llama.cpp's Vulkan back end is built with.
 has_shader_tools() {
     has cmake && has glslc && printf '#include <%s>\n' vulkan/vulkan.hpp spirv/unified1/spirv.hpp |
@@ -323,6 +329,9 @@ scale-out)
     set_up_lavapipe
     set_up_scale_out
     ;;
+recipe)
+    set_up_recipe
+    ;;
 all)
     set_up_cargo
     [ "$linux" ] || fail 'make test compares two software drivers, which need Linux.' \
@@ -336,5 +345,5 @@ all)
     set_up_packages
     set_up_clients
     ;;
-*) fail "$1 is none of nothing, web, compare, scale-out and all" ;;
+*) fail "$1 is none of nothing, web, compare, scale-out, recipe and all" ;;
 esac

@@ -1,0 +1,16 @@
+#!/bin/sh
+# make.sh OPTION..: trains the model into target/demo-model/model, going on where an earlier run stopped, and has tiefsee
+# answer held-out problems with it. The options are train.py's.
+set -eu
+cd "$(dirname "$0")/../../.."
+recipe=examples/demo-model/recipe
+target=${CARGO_TARGET_DIR:-target}
+folder=$target/demo-model
+python=$folder/venv/bin/python
+
+# Threads that spin while they wait take the processor from those that work.
+export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 PYTHONDONTWRITEBYTECODE=1
+"$python" "$recipe/train.py" --out "$folder/model" "$@"
+"$python" "$recipe/problems.py" held-out 200 >"$folder/problems.jsonl"
+"$target/release/tiefsee" accuracy "$folder/model" -f "$folder/problems.jsonl" --speculate on
+sha256sum "$folder/model/model.safetensors"
