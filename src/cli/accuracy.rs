@@ -192,15 +192,16 @@ fn table(families: &[Family], guesses: Guesses, tokens: usize, seconds: f64) -> 
     };
     let lines: String = families.iter().chain([&all(families)]).map(line).collect();
     let speed = tokens as f64 / seconds;
-    let mut text = format!(
-        "| family | right | asked | |\n|---|---:|---:|---:|\n{lines}\n{tokens} tokens in {seconds:.1} s, {speed:.1} t/s\n"
-    );
-    if guesses.made > 0 {
-        let Guesses { made, right } = guesses;
-        let percent = 100.0 * share(right, made);
-        text += &format!("{right} of {made} guessed tokens were right, {percent:.1} %\n");
-    }
-    text
+    let guessed = match guesses {
+        Guesses { made: 0, .. } => String::new(),
+        Guesses { made, right } => format!(
+            "{right} of {made} guessed tokens were right, {:.1} %\n",
+            100.0 * share(right, made)
+        ),
+    };
+    format!(
+        "| family | right | asked | |\n|---|---:|---:|---:|\n{lines}\n{tokens} tokens in {seconds:.1} s, {speed:.1} t/s\n{guessed}"
+    )
 }
 
 fn object(
