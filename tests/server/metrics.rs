@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tiefsee::engine::Speculate;
 use tiefsee::server::ServerOptions;
+use tiefsee::{Llm, LoadOptions};
 
-use crate::server::{Client, Running, question};
+use crate::server::{Client, Running, load_options, question};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -61,4 +63,25 @@ fn answers_are_counted() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(value(&server, "tiefsee_requests_running"), 0);
     server.stop()().expect("a clean end");
+}
+
+#[test]
+fn guesses_are_counted() {
+    let server = Running::start_with(ServerOptions::default(), || {
+        let options = LoadOptions {
+            speculate: Speculate::On,
+            ..load_options(1)
+        };
+        pollster::block_on(Llm::load("demo", options))
+    });
+    server.wait_until_ready();
+    assert_eq!(value(&server, "tiefsee_guessed_tokens_total"), 0);
+    let usage = server.post(CHAT, &question("What is 27 + 48?")).json()["usage"].take();
+    let tokens = usage["completion_tokens"].as_u64().expect("a number");
+    let made = value(&server, "vllm:spec_decode_num_draft_tokens_total");
+    let right = value(&server, "tiefsee_right_guesses_total");
+    assert!(
+        10 < right && right <= made && made < tokens,
+        "{right} of {made} guesses, {tokens} tokens"
+    );
 }
