@@ -17,7 +17,7 @@ const ALIKE: [usize; 2] = [4, 2];
 /// Whether the next tokens are guessed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speculate {
-    /// No: on software adapters, where it has been measured, it takes longer.
+    /// No: it has not been measured on a GPU, and large models pay for it in memory.
     #[default]
     Off,
     /// By the model's own layer of predictions, if it has one and that turns out to be faster.
