@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         options.max_tokens = Some(most.get());
     }
     let started = Instant::now();
-    let mut families: Vec<Family> = Vec::new();
+    let mut families = families(&problems);
     let tokens = pollster::block_on(answer_all(
         &mut llm,
         &problems,
@@ -87,13 +87,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 let question = problem.messages.last().map_or("", |last| &last.content);
                 output::note(&format!("{question} {content}, not {}", problem.answer));
             }
-            count(&mut families, &problem.family, is_right);
+            let mut families = families.iter_mut();
+            let family = families.find(|family| family.name == problem.family);
+            family.expect("every problem's is there").right += usize::from(is_right);
         },
     ))?;
     let seconds = started.elapsed().as_secs_f64();
-    // In the order in which the file has them.
-    let first = |name: &str| problems.iter().position(|problem| problem.family == name);
-    families.sort_by_key(|family| first(&family.name));
     let text = if arguments.json {
         let report = object(
             arguments,
@@ -158,18 +157,20 @@ async fn answer_all(
     }
 }
 
-fn count(families: &mut Vec<Family>, name: &str, is_right: bool) {
-    let place = families.iter().position(|family| family.name == name);
-    let place = place.unwrap_or_else(|| {
-        families.push(Family {
-            name: name.to_owned(),
-            right: 0,
-            asked: 0,
-        });
-        families.len() - 1
-    });
-    families[place].asked += 1;
-    families[place].right += usize::from(is_right);
+/// The families of the problems, in the order in which the file has them; nothing is right yet.
+fn families(problems: &[Problem]) -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    for Problem { family: name, .. } in problems {
+        match families.iter_mut().find(|family| family.name == *name) {
+            Some(family) => family.asked += 1,
+            None => families.push(Family {
+                name: name.clone(),
+                right: 0,
+                asked: 1,
+            }),
+        }
+    }
+    families
 }
 
 fn all(families: &[Family]) -> Family {
