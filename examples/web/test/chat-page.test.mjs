@@ -69,6 +69,12 @@ async function answered(page) {
   };
 }
 
+/** Opens a conversation that is listed, and is back when it is shown: it may have to be read first. */
+async function openListed(page, title) {
+  await page.getByRole("button", { name: title, exact: true }).click();
+  await page.waitForFunction((title) => document.title.startsWith(title), title);
+}
+
 const titles = (page) => page.locator("#conversations .open").evaluateAll((all) => all.map(({ title }) => title));
 
 describe("the page of the server", { timeout: 300_000 }, () => {
@@ -163,7 +169,7 @@ describe("the page of the server", { timeout: 300_000 }, () => {
     await page.waitForFunction(() => document.querySelectorAll("#conversations .live").length === 1);
     open();
     await page.waitForFunction(() => !document.querySelector("#conversations .live"));
-    await page.getByRole("button", { name: "A slow one", exact: true }).click();
+    await openListed(page, "A slow one");
     assert.equal((await answered(page)).content, "Slowly done");
     await page.locator("li.current").hover();
     await page.getByRole("button", { name: "Rename: A slow one" }).click();
@@ -207,7 +213,7 @@ describe("the page of the server", { timeout: 300_000 }, () => {
     await askIn("two", "From two");
     await counts("one", "#conversations li", 2);
     // Both go on with the same one.
-    await (await named("two", "From one")).click();
+    await openListed(await at("two"), "From one");
     await answered(two);
     await askIn("two", "More from two");
     await counts("one", ".question", 2);
@@ -223,14 +229,13 @@ describe("the page of the server", { timeout: 300_000 }, () => {
     await counts("one", ".live", 0);
     const questions = new Set();
     for (const title of await titles(one)) {
-      await (await named("one", title)).click();
-      await one.waitForFunction((title) => document.title.startsWith(title), title);
+      await openListed(await at("one"), title);
       await one.waitForSelector(".answer-foot");
       for (const text of await one.locator(".question").allInnerTexts()) questions.add(text.split("\n").at(-1));
     }
     assert.deepEqual([...questions].sort(), ["Both at once, one", "Both at once, two", "From one", "From two", "More from two"]);
     // What one deletes is gone in the other.
-    await (await named("two", "From two")).click();
+    await openListed(await at("two"), "From two");
     await (await named("one", "From two")).hover();
     await (await named("one", "Delete: From two")).click();
     await (await named("one", "Delete From two for good")).click();
