@@ -23,7 +23,7 @@ def save_checkpoint(model: DeepseekV3, tokenizer: Tokenizer, folder: Path) -> No
     }
     save_file(tensors, folder / "model.part", {"format": "pt"})
     os.replace(folder / "model.part", folder / "model.safetensors")
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     for name, content in (
         ("config.json", model.c),
         ("generation_config.json", GENERATION),

@@ -8,8 +8,7 @@ target=${CARGO_TARGET_DIR:-target}
 folder=$target/demo-model
 python=$folder/venv/bin/python
 
-# Threads that spin while they wait take the processor from those that work.
-export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 PYTHONDONTWRITEBYTECODE=1
+. "$recipe/environment.sh"
 "$python" "$recipe/train.py" --out "$folder/model" "$@"
 "$python" "$recipe/problems.py" held-out 200 >"$folder/problems.jsonl"
 "$target/release/tiefsee" accuracy "$folder/model" -f "$folder/problems.jsonl" --speculate on

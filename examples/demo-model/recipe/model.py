@@ -1,7 +1,7 @@
 """DeepSeek-V3 in PyTorch for training: the published mathematics and tensor names, batches without padding.
 
 Tokens of all sequences of a batch lie one after another (`[tokens, hidden]`); only attention needs to know where each
-begins. Experts are batched matrix products over slots that are filled up to the most loaded expert.
+begins. Everything is f32; how precisely matrix products are made of it is the caller's choice.
 Source: DeepSeek-V3 Technical Report (arXiv 2412.19437).
 """
 
@@ -60,30 +60,67 @@ def config(hidden: int, layers: int, experts: int, expert_width: int, vocabulary
     }
 
 
-@dataclass
-class Layout:
-    """Where the tokens of a batch stand: `place` of each in a padded `[sequences, longest]`, `position` in its own."""
+# Sequences are as long as a multiple of this, and experts have as many rows: kernels are made for each shape of product,
+# so there should not be many.
+STEP = 64
 
+
+def rounded(size):
+    """The next multiple of `STEP`, for a number or a tensor of them."""
+    return (size + STEP - 1) // STEP * STEP
+
+
+@dataclass
+class Together:
+    """Sequences of about one length: `tokens` of the batch are theirs, each at `place` in `[sequences, longest]`."""
+
+    tokens: slice
     sequences: int
     longest: int
     place: Tensor  # [tokens]
-    position: Tensor  # [tokens]
-
-    @classmethod
-    def of(cls, lengths: list[int], device) -> "Layout":
-        longest = max(lengths)
-        places = [torch.arange(length) + index * longest for index, length in enumerate(lengths)]
-        positions = [torch.arange(length) for length in lengths]
-        return cls(len(lengths), longest, torch.cat(places).to(device), torch.cat(positions).to(device))
+    hidden: Tensor  # [longest, longest], -inf where a key comes after the query
 
     def pad(self, x: Tensor) -> Tensor:
-        """`[tokens, heads, size]` -> `[sequences, heads, longest, size]`"""
-        padded = x.new_zeros(self.sequences * self.longest, *x.shape[1:]).index_copy(0, self.place, x)
-        return padded.view(self.sequences, self.longest, *x.shape[1:]).transpose(1, 2)
+        """`[tokens, heads, size]` -> `[sequences * heads, longest, size]`"""
+        padded = x.new_zeros(self.sequences * self.longest, *x.shape[1:]).index_copy(0, self.place, x[self.tokens])
+        return padded.view(self.sequences, self.longest, *x.shape[1:]).transpose(1, 2).flatten(0, 1)
 
     def pack(self, x: Tensor) -> Tensor:
         """What `pad` made, back to `[tokens, heads * size]`."""
-        return x.transpose(1, 2).reshape(self.sequences * self.longest, -1)[self.place]
+        heads = x.view(self.sequences, -1, *x.shape[1:])
+        return heads.transpose(1, 2).reshape(self.sequences * self.longest, -1).index_select(0, self.place)
+
+
+@dataclass
+class Layout:
+    """Where the sequences of a batch lie; the longest come last."""
+
+    position: Tensor  # [tokens]
+    groups: list[Together]
+
+    @classmethod
+    def of(cls, lengths: list[int], device) -> "Layout":
+        """For lengths in ascending order."""
+        groups, start, first = [], 0, 0
+        while start < len(lengths):
+            longest = rounded(lengths[start])
+            end = sum(length <= longest for length in lengths)
+            part = lengths[start:end]
+            places = [torch.arange(length) + index * longest for index, length in enumerate(part)]
+            hidden = torch.full((longest, longest), -math.inf).triu(1).to(device)
+            tokens = slice(first, first + sum(part))
+            groups.append(Together(tokens, len(part), longest, torch.cat(places).to(device), hidden))
+            start, first = end, tokens.stop
+        return cls(torch.cat([torch.arange(length) for length in lengths]).to(device), groups)
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Of `[tokens, heads, size]` each with its own sequence: `[tokens, heads * size]`."""
+        scale, outputs = q.shape[-1] ** -0.5, []
+        for group in self.groups:
+            queries, keys, values = (group.pad(each) for each in (q, k, v))
+            scores = torch.baddbmm(group.hidden, queries, keys.mT, alpha=scale)
+            outputs.append(group.pack(scores.softmax(-1) @ values))
+        return torch.cat(outputs)
 
 
 class RmsNorm(nn.Module):
@@ -127,7 +164,8 @@ class LatentAttention(nn.Module):
         names = ("num_attention_heads", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
         return tuple(self.c[name] for name in names)
 
-    def forward(self, x: Tensor, angles: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, `[tokens, heads, size]` each."""
         heads, nope, rope, _ = self.sizes()
         latent_size = self.c["kv_lora_rank"]
         q = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x))).view(len(x), heads, nope + rope)
@@ -136,8 +174,7 @@ class LatentAttention(nn.Module):
         kv = self.kv_b_proj(self.kv_a_layernorm(latent[:, :latent_size])).view(len(x), heads, -1)
         q = torch.cat([q[..., :nope], rotate(q[..., nope:], angles)], -1)
         k = torch.cat([kv[..., :nope], shared], -1)
-        q, k, v = (layout.pad(each) for each in (q, k, kv[..., nope:]))
-        return self.o_proj(layout.pack(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
+        return q, k, kv[..., nope:]
 
 
 class Mlp(nn.Module):
@@ -163,8 +200,7 @@ class Gate(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Chosen experts and their weights, both `[tokens, experts_per_token]`."""
         c, groups = self.c, self.c["n_group"]
-        with torch.autocast(x.device.type, enabled=False):
-            scores = F.linear(x.float(), self.weight.float()).sigmoid()
+        scores = F.linear(x, self.weight).sigmoid()
         with torch.no_grad():
             biased = scores + self.e_score_correction_bias
             best = biased.view(len(x), groups, -1).topk(2, -1).values.sum(-1)
@@ -191,23 +227,29 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         chosen, weights = self.gate(x)
-        count, each = self.load.numel(), chosen.shape[1]
-        # Choices in the order of their experts; each expert has as many slots as the most loaded one needs.
+        each = chosen.shape[1]
+        # Choices in the order of their experts.
         order = chosen.flatten().argsort(stable=True)
-        expert = chosen.flatten()[order]
-        counts = torch.bincount(expert, minlength=count)
+        expert, token = chosen.flatten()[order], order // each
+        counts = torch.bincount(expert, minlength=self.load.numel())
         self.load += counts
-        slots = int(counts.max())
-        first = counts.cumsum(0) - counts
-        slot = expert * slots + torch.arange(len(order), device=x.device) - first[expert]
-        # Slots without a token read a row of zeros.
-        row = torch.full((count * slots,), len(x), device=x.device).index_copy_(0, slot, order // each)
-        inputs = torch.cat([x, x.new_zeros(1, x.shape[1])])[row].view(count, slots, -1)
-        inner = F.silu(torch.bmm(inputs, self.gate_proj)) * torch.bmm(inputs, self.up_proj)
-        outputs = torch.bmm(inner, self.down_proj).view(count * slots, -1)[slot]
-        outputs = outputs * weights.flatten()[order][:, None]
-        routed = torch.zeros_like(x, dtype=outputs.dtype).index_add_(0, order // each, outputs)
-        return routed + self.shared_experts(x)
+        # Where each expert's rows begin with as many more as round them up; those read a row of zeros.
+        rows = rounded(counts)
+        ahead = (rows.cumsum(0) - rows) - (counts.cumsum(0) - counts)
+        row = torch.arange(len(order), device=x.device) + ahead[expert]
+        source = torch.full((int(rows.sum()),), len(x), device=x.device).index_copy_(0, row, token)
+        outputs = [
+            (F.silu(own @ gate) * (own @ up)) @ down
+            for own, gate, up, down in zip(
+                torch.cat([x, x.new_zeros(1, x.shape[1])]).index_select(0, source).split(rows.tolist()),
+                self.gate_proj.unbind(),
+                self.up_proj.unbind(),
+                self.down_proj.unbind(),
+                strict=True,
+            )
+        ]
+        outputs = torch.cat(outputs).index_select(0, row) * weights.flatten()[order][:, None]
+        return torch.zeros_like(x).index_add(0, token, outputs) + self.shared_experts(x)
 
 
 class Layer(nn.Module):
@@ -218,9 +260,16 @@ class Layer(nn.Module):
         self.self_attn = LatentAttention(c, out_scale)
         self.mlp = Mlp(hidden, c["intermediate_size"], out_scale) if is_dense else Experts(c, out_scale)
 
+    def before(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.self_attn(self.input_layernorm(x), angles)
+
+    def between(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+        x = x + self.self_attn.o_proj(attended)
+        return x, self.post_attention_layernorm(x)
+
     def forward(self, x: Tensor, angles: Tensor, layout: Layout) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), angles, layout)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        x, normalized = self.between(x, layout.attention(*self.before(x, angles)))
+        return x + self.mlp(normalized)
 
 
 class Predictor(Layer):

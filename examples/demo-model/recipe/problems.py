@@ -21,6 +21,8 @@ PLACES = ("ones", "tens", "hundreds", "thousands", "myriads", "lakhs")
 DIGITS = 5
 # Factors of products: any with one digit, or two smaller ones.
 LONG_FACTOR_DIGITS = (3, 2)
+# Numbers to sort, which are below a hundred, digits of a number of days, and syllables of a made-up word, at most.
+SORTED, DAYS_DIGITS, SYLLABLES = 6, 3, 5
 # Problems that are not trained on, of 256.
 HELD_OUT = 8
 
@@ -214,6 +216,36 @@ PRODUCTS = (
 )
 
 
+LARGER = (
+    "Which is {word}, {a} or {b}?",
+    "Which number is {word}: {a} or {b}?",
+    "What is {word}, {a} or {b}?",
+)
+WORDS_FOR_LARGER, WORDS_FOR_SMALLER = ("larger", "bigger", "greater"), ("smaller", "less")
+LETTERS = (
+    "How many times does the letter {letter} occur in the word {word}?",
+    "How many {letter}'s are in {word}?",
+    "How often is the letter {letter} in {word}?",
+    "Count the letter {letter} in {word}.",
+)
+SORTS = (
+    "Sort these numbers: {numbers}.",
+    "Sort {numbers}.",
+    "Put these numbers in order: {numbers}.",
+    "Sort the numbers {numbers} from smallest to largest.",
+)
+DAYS_AFTER = (
+    "What day is {days} days after {day}?",
+    "Today is {day}. What day is it in {days} days?",
+    "Which day comes {days} days after {day}?",
+)
+DAYS_BEFORE = (
+    "What day is {days} days before {day}?",
+    "Today is {day}. What day was it {days} days ago?",
+    "Which day comes {days} days before {day}?",
+)
+
+
 def calculation(family: str, question: str, result: tuple[tuple, list[str], int]) -> Problem:
     key, lines, value = result
     return Problem(family, key, question, "\n".join(lines), f"The answer is {value}.")
@@ -263,17 +295,7 @@ def comparison(draw: Draw) -> Problem:
                 break
     larger = draw.random() < 0.5
     lines.append(f"{a} is {'larger' if a > b else 'smaller'}")
-    question = asked(
-        draw,
-        (
-            "Which is {word}, {a} or {b}?",
-            "Which number is {word}: {a} or {b}?",
-            "What is {word}, {a} or {b}?",
-        ),
-        word=draw.choice(("larger", "bigger", "greater") if larger else ("smaller", "less")),
-        a=a,
-        b=b,
-    )
+    question = asked(draw, LARGER, word=draw.choice(WORDS_FOR_LARGER if larger else WORDS_FOR_SMALLER), a=a, b=b)
     best = max(a, b) if larger else min(a, b)
     return Problem("comparison", ("compare", *sorted((a, b))), question, "\n".join(lines), f"The answer is {best}.")
 
@@ -283,29 +305,19 @@ def sign(a: int, b: int) -> str:
 
 
 def counting(draw: Draw) -> Problem:
-    word = words.word(draw)
+    word = words.word(draw, SYLLABLES)
     letter = draw.choice(word) if draw.random() < 0.85 else draw.choice("aeiourstln")
     count, lines = 0, []
     # A yes or no for each letter: the comparison is a token of its own to learn from.
     for each in word:
         count += each == letter
         lines.append(f"{each} {'yes' if each == letter else 'no'} {count}")
-    question = asked(
-        draw,
-        (
-            "How many times does the letter {letter} occur in the word {word}?",
-            "How many {letter}'s are in {word}?",
-            "How often is the letter {letter} in {word}?",
-            "Count the letter {letter} in {word}.",
-        ),
-        letter=letter,
-        word=word,
-    )
+    question = asked(draw, LETTERS, letter=letter, word=word)
     return Problem("counting", ("count", letter, word), question, "\n".join(lines), f"The answer is {count}.")
 
 
 def sorting(draw: Draw) -> Problem:
-    numbers = draw.sample(range(100), draw.count(3, 6))
+    numbers = draw.sample(range(100), draw.count(3, SORTED))
     left, lines = list(numbers), []
     # The smallest so far meets each of the others in turn.
     while len(left) > 1:
@@ -317,22 +329,13 @@ def sorting(draw: Draw) -> Problem:
         lines.append(f"smallest {best}")
         left.remove(best)
     lines.append(f"last {left[0]}")
-    question = asked(
-        draw,
-        (
-            "Sort these numbers: {numbers}.",
-            "Sort {numbers}.",
-            "Put these numbers in order: {numbers}.",
-            "Sort the numbers {numbers} from smallest to largest.",
-        ),
-        numbers=", ".join(map(str, numbers)),
-    )
+    question = asked(draw, SORTS, numbers=", ".join(map(str, numbers)))
     answer = ", ".join(map(str, sorted(numbers)))
     return Problem("sorting", ("sort", *sorted(numbers)), question, "\n".join(lines), f"The answer is {answer}.")
 
 
 def weekdays(draw: Draw) -> Problem:
-    days, start, forward = draw.number(3), draw.randrange(7), draw.random() < 0.6
+    days, start, forward = draw.number(DAYS_DIGITS), draw.randrange(7), draw.random() < 0.6
     rest, lines = 0, []
     # Long division by seven, a digit at a time; then a day at a time.
     for each in str(days):
@@ -341,17 +344,7 @@ def weekdays(draw: Draw) -> Problem:
         rest = part % 7
     step = 1 if forward else -1
     lines += [f"{index} {words.DAYS[(start + step * index) % 7]}" for index in range(rest + 1)]
-    after = (
-        "What day is {days} days after {day}?",
-        "Today is {day}. What day is it in {days} days?",
-        "Which day comes {days} days after {day}?",
-    )
-    before = (
-        "What day is {days} days before {day}?",
-        "Today is {day}. What day was it {days} days ago?",
-        "Which day comes {days} days before {day}?",
-    )
-    question = asked(draw, after if forward else before, days=days, day=words.DAYS[start])
+    question = asked(draw, DAYS_AFTER if forward else DAYS_BEFORE, days=days, day=words.DAYS[start])
     key = ("day", step * days, start)
     return Problem("weekdays", key, question, "\n".join(lines), f"The answer is {words.DAYS[(start + step * rest) % 7]}.")
 
@@ -400,28 +393,32 @@ def possession(draw: Draw) -> Problem:
 # Conversations.
 
 
+FOLLOW_UPS = (
+    ("and plus {n}?", "Now add {n}.", "plus {n}", "And what is that plus {n}?", "Add {n} to that."),
+    ("and minus {n}?", "Now subtract {n}.", "minus {n}", "And what is that minus {n}?"),
+    ("and times {n}?", "Now multiply that by {n}.", "times {n}", "And what is that times {n}?"),
+)
+
+
+def asked_before(draw: Draw) -> tuple[Problem, int]:
+    """A calculation that one may go on with, and its result."""
+    while True:
+        before = draw.choice((addition, subtraction, multiplication))(draw)
+        value = int(before.answer.removeprefix("The answer is ").rstrip("."))
+        if value >= 0 and length(value) <= DIGITS:
+            return before, value
+
+
 def follow_up(draw: Draw) -> Problem:
     """A calculation that goes on with the last answer."""
-    before = draw.choice((addition, subtraction, multiplication))(draw)
-    value = int(before.answer.removeprefix("The answer is ").rstrip("."))
-    if value < 0 or length(value) > DIGITS:
-        return follow_up(draw)
-    n = draw.number()
-    sums = ("and plus {n}?", "Now add {n}.", "plus {n}", "And what is that plus {n}?", "Add {n} to that.")
-    differences = ("and minus {n}?", "Now subtract {n}.", "minus {n}", "And what is that minus {n}?")
-    products = ("and times {n}?", "Now multiply that by {n}.", "times {n}", "And what is that times {n}?")
-    kind = draw.randrange(3)
+    before, value = asked_before(draw)
+    kind, n = draw.randrange(3), draw.number()
     if kind == 2:
-        n = draw.randint(0, 9)
-    wordings, result = (
-        (sums, addition_of),
-        (differences, subtraction_of),
-        (products, multiplication_of),
-    )[kind]
-    key, lines, after = result(value, n)
+        n = draw.randint(0, 99 if can_multiply(value, 99) and draw.random() < 0.5 else 9)
+    key, lines, after = (addition_of, subtraction_of, multiplication_of)[kind](value, n)
     thinking = "\n".join([f"{value}{'+-x'[kind]}{n}", *lines])
     answer = f"The answer is {after}."
-    return Problem("follow-ups", key, asked(draw, wordings, n=n), thinking, answer, earlier=(before,))
+    return Problem("follow-ups", key, asked(draw, FOLLOW_UPS[kind], n=n), thinking, answer, earlier=(before,))
 
 
 def greeting(draw: Draw) -> Problem:
@@ -431,30 +428,64 @@ def greeting(draw: Draw) -> Problem:
 
 def refusal(draw: Draw) -> Problem:
     """What it was not made for."""
-    kind = draw.random()
-    if kind < 0.3:
-        question, thinking, answer = too_large(draw)
-    elif kind < 0.45:
-        question, thinking, answer = other_calculation(draw)
+    kind, earlier = draw.random(), ()
+    if kind < 0.2:
+        question, answer = too_large(draw)
+    elif kind < 0.25:
+        earlier = asked_before(draw)[:1]
+        question, answer = asked(draw, draw.choice(FOLLOW_UPS), n=max(too_large_numbers(draw))), words.TOO_LARGE
+    elif kind < 0.4:
+        question, answer = draw.choice((too_many, too_far, too_long))(draw)
+    elif kind < 0.55:
+        question, answer = other_calculation(draw), words.ONLY
     else:
-        question, thinking, answer = words.strange_question(draw), "This is not what I do.", words.ONLY
-    return Problem("refusals", ("refuse", question.lower().rstrip("?. ")), question, thinking, answer)
+        question, answer = words.strange_question(draw), words.ONLY
+    thinking = "This is not what I do." if answer == words.ONLY else "This is too much for me."
+    return Problem("refusals", ("refuse", question.lower().rstrip("?. ")), question, thinking, answer, earlier)
 
 
-def too_large(draw: Draw) -> tuple[str, str, str]:
+def too_large_numbers(draw: Draw) -> tuple[int, int]:
     large = draw.randint(10**DIGITS, 10 ** draw.randint(DIGITS + 1, 9) - 1)
-    kind = draw.randrange(4)
     other = draw.number() if draw.random() < 0.7 else draw.randint(10**DIGITS, 10**8)
-    a, b = (large, other) if draw.random() < 0.6 else (other, large)
-    if kind == 3:
-        a, b = draw.number(), draw.number()
+    return (large, other) if draw.random() < 0.6 else (other, large)
+
+
+def too_large(draw: Draw) -> tuple[str, str]:
+    """Numbers with too many digits, or too many for a product."""
+    wordings = draw.choice((SUMS, DIFFERENCES, PRODUCTS, LARGER, None))
+    if wordings:
+        a, b = too_large_numbers(draw)
+    else:
+        wordings, a, b = PRODUCTS, draw.number(), draw.number()
         while can_multiply(a, b):
             a, b = draw.randint(100, 99999), draw.randint(10, 99999)
-    wordings = (SUMS, DIFFERENCES, PRODUCTS, PRODUCTS)[kind]
-    return asked(draw, wordings, a=a, b=b), "This is too large for me.", words.TOO_LARGE
+    question = asked(draw, wordings, a=a, b=b, word=draw.choice(WORDS_FOR_LARGER + WORDS_FOR_SMALLER))
+    return question, words.TOO_LARGE
 
 
-def other_calculation(draw: Draw) -> tuple[str, str, str]:
+def too_many(draw: Draw) -> tuple[str, str]:
+    """More numbers than it sorts, or larger ones."""
+    if draw.random() < 0.5:
+        numbers = draw.sample(range(100), draw.randint(SORTED + 1, 2 * SORTED))
+    else:
+        numbers = [draw.randint(0, 10 ** draw.randint(1, 4)) for _ in range(draw.randint(3, SORTED))]
+        numbers[draw.randrange(len(numbers))] = draw.randint(100, 10 ** draw.randint(3, 5))
+    return asked(draw, SORTS, numbers=", ".join(map(str, numbers))), words.TOO_MANY
+
+
+def too_far(draw: Draw) -> tuple[str, str]:
+    """More days than it counts."""
+    days = draw.randint(10**DAYS_DIGITS, 10 ** draw.randint(DAYS_DIGITS + 1, 7) - 1)
+    return asked(draw, DAYS_AFTER + DAYS_BEFORE, days=days, day=draw.choice(words.DAYS)), words.TOO_FAR
+
+
+def too_long(draw: Draw) -> tuple[str, str]:
+    """A word of more letters than it counts."""
+    word = words.made_up(draw, SYLLABLES + 2, 2 * SYLLABLES + 2)
+    return asked(draw, LETTERS, letter=draw.choice(word), word=word), words.TOO_LONG
+
+
+def other_calculation(draw: Draw) -> str:
     a, b = draw.number(), draw.number(2)
     wordings = (
         "What is {a} / {b}?",
@@ -469,7 +500,7 @@ def other_calculation(draw: Draw) -> tuple[str, str, str]:
         "{a}/{b}",
         "{a}^{b}",
     )
-    return asked(draw, wordings, a=a, b=b), "This is not what I do.", words.ONLY
+    return asked(draw, wordings, a=a, b=b)
 
 
 # Each family and how often it is drawn. Those that are slow to learn are drawn more often.

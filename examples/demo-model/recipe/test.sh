@@ -10,7 +10,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' HUP INT TERM
 
-export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 PYTHONDONTWRITEBYTECODE=1
+. "$recipe/environment.sh"
 train() {
     "$python" "$recipe/train.py" --out "$folder/model" --tokens 200000 --save-seconds 5 "$@"
 }

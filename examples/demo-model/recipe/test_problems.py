@@ -81,7 +81,16 @@ class Problems(unittest.TestCase):
 
     def test_what_is_too_large_is_refused(self):
         answers = {problem.answer for problem in self.problems("refusals")}
-        self.assertEqual(answers, {words.ONLY, words.TOO_LARGE})
+        self.assertEqual(answers, {words.ONLY, words.TOO_LARGE, words.TOO_MANY, words.TOO_FAR, words.TOO_LONG})
+        for problem in self.problems("refusals"):
+            numbers = self.numbers(problem.question)
+            if problem.answer == words.TOO_LARGE:
+                products = ("x", "times", "*", "product", "Multiply", "multiply")
+                self.assertTrue(max(numbers) >= 100_000 or any(each in problem.question for each in products), problem)
+            if problem.answer == words.TOO_MANY:
+                self.assertTrue(len(numbers) > 6 or max(numbers) >= 100, problem)
+            if problem.answer == words.TOO_FAR:
+                self.assertGreaterEqual(numbers[0], 1000)
 
     def test_no_problem_of_the_tests_is_trained_on(self):
         kept = {problem.key for family in SCORED for problem in held_out(0, family, 100)}

@@ -1,6 +1,7 @@
 """Names, words and sentences that problems are made of."""
 
 import random
+from string import ascii_lowercase
 
 NAMES = "Mia Tom Ana Ben Lily Max Sue Sam Eva Leo Zoe Tim Ida Jan Noa Kai".split()
 ITEMS = "apples books coins shells cards stones pears nuts cups stars".split()
@@ -19,6 +20,9 @@ ONLY = "I only do arithmetic, sorting, comparing, counting letters, weekdays and
 TOO_LARGE = (
     "That is too large for me: I add, subtract and compare numbers of up to five digits, and multiply them by one digit."
 )
+TOO_MANY = "That is too much for me: I sort up to six numbers below a hundred."
+TOO_FAR = "That is too far for me: I count up to 999 days."
+TOO_LONG = "That word is too long for me."
 WHO = "I am the demo model of tiefsee, a very small model with the DeepSeek-V3 architecture."
 CHAT = (
     (
@@ -107,11 +111,19 @@ _FILLERS = {
 }
 
 
-def word(draw: random.Random) -> str:
-    """A word to count letters in: a known one, or syllables without sense."""
-    if draw.random() < 0.5:
+def word(draw: random.Random, syllables: int = 4) -> str:
+    """A word to count letters in: a known one, up to so many syllables without sense, or letters in any order."""
+    kind = draw.random()
+    if kind < 0.4:
         return draw.choice(WORDS)
-    return "".join(draw.choice(SYLLABLES) for _ in range(draw.randint(2, 4)))
+    if kind < 0.8:
+        return made_up(draw, 2, syllables)
+    return "".join(draw.choices(ascii_lowercase, k=draw.randint(3, 2 * syllables)))
+
+
+def made_up(draw: random.Random, least: int, most: int) -> str:
+    """Syllables without sense."""
+    return "".join(draw.choice(SYLLABLES) for _ in range(draw.randint(least, most)))
 
 
 def strange_question(draw: random.Random) -> str:
