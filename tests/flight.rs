@@ -159,6 +159,7 @@ fn answers_do_not_depend_on_the_steps_under_way() {
 #[test]
 fn a_step_is_one_submit_and_takes_no_memory() {
     let (mut engine, gpu) = engine("tests/golden/dsv3");
+    engine.keep_in_flight(NonZeroUsize::new(4).expect("not 0"));
     for request in [greedy([5, 6, 7], 150), seeded(9, greedy([5, 6, 7], 150))] {
         engine.add(request).expect("it fits");
         // Until its time is known, and a buffer for each step under way is there.

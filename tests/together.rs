@@ -5,6 +5,7 @@ mod common;
 mod poisoned;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use futures::{StreamExt, pin_mut};
@@ -27,6 +28,8 @@ fn load_from(source: Rc<dyn Source>, sequences: usize) -> Llm {
         device: common::options(),
         sequences,
         context: Some(512),
+        // As on a GPU, also where the adapter is software.
+        in_flight: NonZeroUsize::new(4),
         ..LoadOptions::default()
     };
     block_on(Llm::load_from(source, options, &|_| ())).expect("the bundled model")
@@ -144,7 +147,7 @@ fn answers_together_equal_answers_alone() {
 
 #[test]
 fn an_answer_that_fails_leaves_the_others_alone() {
-    let mut llm = load_from(poisoned::demo(), 1);
+    let mut llm = load_from(poisoned::demo(), 3);
     let mut prompts = prompts(&llm, 3);
     let alone = alone(&mut load(1), &prompts);
     prompts[1].tokens.push(poisoned::TOKEN);

@@ -18,6 +18,21 @@ const VERSION: u32 = 1;
 /// Bytes of a chunk: few enough to fetch again when one is wrong, enough for a hash to weigh nothing.
 const CHUNK: u64 = 4 << 20;
 
+/// SHA-256 of a whole file, in hexadecimal, as it is often published beside one.
+///
+/// # Errors
+/// Those of reading.
+pub async fn sha256(source: &dyn Source, file: &str) -> Result<String> {
+    let size = source.size(file).await?.unwrap_or(0);
+    let (mut hasher, mut start) = (Sha256::new(), 0);
+    while start < size {
+        let end = size.min(start + CHUNK);
+        hasher.update(read_exactly(source, file, start..end).await?);
+        start = end;
+    }
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
 /// The hashes of files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

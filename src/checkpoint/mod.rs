@@ -9,6 +9,7 @@ mod convert;
 pub mod gguf;
 mod manifest;
 mod numbers;
+mod parameters;
 mod safetensors;
 mod scales;
 mod scope;
@@ -33,7 +34,8 @@ use crate::error::{Error, Result};
 
 pub use self::config::{Fields, Llama3, Rope, RopeScaling, Yarn};
 pub use self::convert::{Conversion, Packer, Recipe, pack_blocks};
-pub use self::manifest::{MANIFEST, Manifest};
+pub use self::manifest::{MANIFEST, Manifest, sha256};
+pub use self::parameters::Parameters;
 pub use self::scope::Scope;
 pub use self::source::{Embedded, Folder, Source};
 use self::tensor::Location;

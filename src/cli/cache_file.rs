@@ -8,19 +8,29 @@ use tiefsee::{Completion, Error, Llm, Result};
 
 use super::output;
 
-/// Puts into the cache what the file holds, if it exists.
+/// Puts into the cache what the file holds; for how many tokens.
 ///
 /// # Errors
-/// [`Error::Damaged`] or [`Error::Unsupported`] for a file that is not of this model's cache.
-pub(crate) fn load(llm: &mut Llm, path: &Path) -> Result<()> {
+/// [`Error::Io`], and [`Error::Damaged`] or [`Error::Unsupported`] for a file that is not of this model's cache.
+pub(crate) fn load(llm: &mut Llm, path: &Path) -> Result<usize> {
     let file = path.display().to_string();
-    match std::fs::read(path) {
-        Ok(bytes) => pollster::block_on(llm.restore_cache(&file, &bytes)).map(|_| ()),
-        Err(error) if error.kind() == ErrorKind::NotFound => output::check_folder(path),
-        Err(source) => Err(Error::Io {
-            path: path.to_owned(),
-            source,
-        }),
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    pollster::block_on(llm.restore_cache(&file, &bytes))
+}
+
+/// The same for a file that need not be there yet.
+///
+/// # Errors
+/// As [`load`], and [`Error::NotFound`] where it could not be written.
+pub(crate) fn load_if_there(llm: &mut Llm, path: &Path) -> Result<()> {
+    match load(llm, path) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            output::check_folder(path)
+        }
+        loaded => loaded.map(|_| ()),
     }
 }
 

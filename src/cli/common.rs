@@ -10,7 +10,7 @@ use std::rc::Rc;
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 use tiefsee::checkpoint::Checkpoint;
-use tiefsee::engine::{IN_FLIGHT, Sampler, Sampling, Speculate, Tune};
+use tiefsee::engine::{Sampler, Sampling, Speculate, Tune};
 use tiefsee::formats::{self, Format};
 use tiefsee::gpu::{AdapterReport, CacheType, DeviceOptions, FolderStore, Store, cache};
 use tiefsee::llm::{open_checkpoint, open_source};
@@ -113,12 +113,17 @@ pub(crate) struct ModelArguments {
     pub(crate) read: ReadArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
-    /// Steps that the device has to work on at once
-    #[arg(long, value_name = "N", env = "TIEFSEE_IN_FLIGHT", hide_env_values = true, default_value_t = IN_FLIGHT)]
-    pub(crate) in_flight: NonZeroUsize,
-    /// Guess tokens and check several at once: on (by the model's own layer of predictions, else as lookup), lookup
-    /// (by what followed the same tokens before), or auto (as on, where it is faster)
-    #[arg(long, value_name = "HOW", env = "TIEFSEE_SPECULATE", hide_env_values = true, default_value = "off",
+    /// Steps that the device has to work on at once [default: 4, or 1 on a software adapter]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "TIEFSEE_IN_FLIGHT",
+        hide_env_values = true
+    )]
+    pub(crate) in_flight: Option<NonZeroUsize>,
+    /// Guess tokens and check several at once: auto (by the model's own layer of predictions, if it has one and
+    /// that is faster), on (always, and as lookup if it has none), lookup (by what followed the same tokens before)
+    #[arg(long, value_name = "HOW", env = "TIEFSEE_SPECULATE", hide_env_values = true, default_value = "auto",
           value_parser = PossibleValuesParser::new(Speculate::NAMES))]
     speculate: String,
     /// Tell about the device and the times

@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let interrupts = Interrupts::listen()?;
     if let Some(question) = question {
         if let Some(path) = &arguments.cache_file {
-            cache_file::load(&mut llm, path)?;
+            cache_file::load_if_there(&mut llm, path)?;
         }
         let prompt = prompt(arguments, &llm, question)?;
         return one_shot(arguments, &mut llm, &prompt, &interrupts, thinking, load);

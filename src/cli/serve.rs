@@ -1,13 +1,14 @@
 //! `tiefsee serve`: the model behind HTTP.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tiefsee::server::{Server, ServerOptions};
 use tiefsee::{Error, Result};
 use tokio::runtime;
 
+use super::cache_file;
 use super::common::ModelArguments;
 use super::output::note;
 use super::signals;
@@ -16,6 +17,8 @@ const EXAMPLES: &str = "\
 Examples:
   tiefsee serve                                    the bundled model on http://127.0.0.1:8383
   tiefsee serve ./model --slots 8 --ctx 16384
+  tiefsee run ./model --system \"$(cat rules.txt)\" Hello --cache-file rules.cache
+  tiefsee serve ./model --cache-file rules.cache   the rules need not be read again
   tiefsee serve model.gguf --host 0.0.0.0 --api-key \"$KEY\"
   curl http://127.0.0.1:8383/v1/chat/completions -H 'content-type: application/json' \\
     -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What is 27 + 48?\"}]}'
@@ -47,6 +50,10 @@ pub(crate) struct Arguments {
     /// Answers that may wait for a slot
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = SERVER)]
     queue: usize,
+    /// Begin with what a prompt left in the cache, as `tiefsee run --cache-file` writes it: prompts that begin alike, such as
+    /// those with a long system message, go on from it
+    #[arg(long, value_name = "FILE", help_heading = SERVER)]
+    cache_file: Option<PathBuf>,
     /// An origin whose pages may use the server, besides those of this machine; may be given several times, * for all
     #[arg(long, value_name = "ORIGIN", help_heading = SERVER)]
     cors_origin: Vec<String>,
@@ -68,6 +75,7 @@ impl Arguments {
             port: self.port,
             api_key: self.api_key.clone(),
             model: self.served_model_name.clone().unwrap_or_else(name),
+            weights: Some(self.model.model.clone()),
             slots: self.slots.get(),
             queue: self.queue,
             cors_origins: self.cors_origin.clone(),
@@ -104,8 +112,16 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let address = server.address();
     note(&format!("listening on http://{address}"));
     let (model, slots) = (arguments.model.clone(), arguments.slots.get());
+    let cache = arguments.cache_file.clone();
     let load = move || {
-        let llm = model.load_for(slots)?;
+        let mut llm = model.load_for(slots)?;
+        if let Some(path) = cache {
+            let tokens = cache_file::load(&mut llm, &path)?;
+            note(&format!(
+                "{}: a prompt's first {tokens} tokens",
+                path.display()
+            ));
+        }
         note(&format!("{} answers on http://{address}", model.model));
         Ok(llm)
     };

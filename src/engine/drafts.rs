@@ -17,10 +17,10 @@ const ALIKE: [usize; 2] = [4, 2];
 /// Whether the next tokens are guessed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speculate {
-    /// No: it has not been measured on a GPU, and large models pay for it in memory.
-    #[default]
+    /// No. A model takes less memory without its layer of predictions.
     Off,
     /// By the model's own layer of predictions, if it has one and that turns out to be faster.
+    #[default]
     Auto,
     /// By the model's own layer of predictions; if it has none, as `Lookup`.
     On,

@@ -43,8 +43,13 @@ pub use scheduler::{Limits, Load, Planned, Scheduler, SequenceId};
 pub use tune::{Tune, tune};
 pub use want::{Choice, Want};
 
-/// Steps that are under way together unless asked otherwise.
-pub const IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(4).expect("not 0");
+/// Steps that are under way together unless asked otherwise, so that a device never waits for the host. A software
+/// adapter is the host: it has more to do than to wait, and one step after the other is faster.
+pub fn steps_in_flight(gpu: &Gpu) -> NonZeroUsize {
+    let steps = if gpu.tiers.software { 1 } else { 4 };
+    NonZeroUsize::new(steps).expect("not 0")
+}
+
 /// Tokens of a prompt that takes every kernel that long prompts take.
 const WARM_UP_TOKENS: usize = 32;
 /// Tokens of a step that may want scores: those of a large vocabulary take half a megabyte each.
@@ -79,6 +84,7 @@ impl Engine {
     /// [`Error::DoesNotFit`](crate::error::Error::DoesNotFit) if the device has no room for it.
     pub async fn new(gpu: Rc<Gpu>, model: Box<dyn Model>, limits: Limits) -> Result<Self> {
         let (context, kind) = (limits.context, limits.cache_type);
+        let in_flight = steps_in_flight(&gpu).get();
         let outputs = gpu.binding_limit / (4 * model.shape().vocabulary as u64);
         let runner = Runner::new(gpu, model, context, limits.blocks(), kind).await?;
         let mut scheduler = Scheduler::new(limits);
@@ -88,7 +94,7 @@ impl Engine {
             scheduler,
             running: HashMap::new(),
             flight: VecDeque::new(),
-            in_flight: IN_FLIGHT.get(),
+            in_flight,
             drafts: None,
             guesses: Guesses::default(),
         })

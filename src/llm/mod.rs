@@ -5,6 +5,7 @@
 mod ahead;
 mod answer;
 mod answers;
+mod card;
 #[cfg_attr(target_arch = "wasm32", path = "no_grammar.rs")]
 mod grammar;
 mod language;
@@ -26,7 +27,7 @@ use answers::Answers;
 use futures::Stream;
 
 use crate::checkpoint::{Checkpoint, Source};
-use crate::engine::{Engine, IN_FLIGHT, Limits, Speculate, Tune};
+use crate::engine::{Engine, Limits, Speculate, Tune};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 use crate::gpu::{AdapterReport, CacheType, DeviceOptions, Gpu};
@@ -36,6 +37,7 @@ use crate::text::{Message, Prompt, Tokenizer};
 
 pub use answer::{Completion, ScoredToken, Timings, Update, Usage};
 pub use answers::AnswerId;
+pub use card::{Card, weights_sha256};
 pub use grammar::Grammar;
 pub use language::Language;
 pub use options::GenerateOptions;
@@ -65,8 +67,8 @@ pub struct LoadOptions {
     pub ignore_attn_factor: bool,
     /// How the cache stores what attention keeps of a token.
     pub cache_type: &'static CacheType,
-    /// Steps that the device has to work on at once; answers do not depend on it.
-    pub in_flight: NonZeroUsize,
+    /// Steps that the device has to work on at once, as suits it if `None`; answers do not depend on it.
+    pub in_flight: Option<NonZeroUsize>,
     /// Whether tokens are guessed and then checked together.
     pub speculate: Speculate,
     /// Whether constants are measured that suit the device.
@@ -82,7 +84,7 @@ impl Default for LoadOptions {
             quantize: None,
             ignore_attn_factor: false,
             cache_type: Default::default(),
-            in_flight: IN_FLIGHT,
+            in_flight: None,
             speculate: Speculate::default(),
             tune: Tune::Never,
         }
@@ -280,7 +282,9 @@ async fn load_engine(
     let (Proven { gpu, disabled }, model) =
         load_model(checkpoint, device, options.weights(), kind, progress).await?;
     let mut engine = Engine::new(gpu, model, limits).await?;
-    engine.keep_in_flight(options.in_flight);
+    if let Some(steps) = options.in_flight {
+        engine.keep_in_flight(steps);
+    }
     engine.speculate(options.speculate);
     engine.tune(options.tune).await?;
     Ok((engine, disabled))

@@ -11,7 +11,7 @@ use super::errors::Refusal;
 use super::lifecycle::{Lifecycle, Ticket};
 use super::metrics::Metrics;
 use super::options::ServerOptions;
-use crate::llm::Language;
+use crate::llm::{Card, Language};
 
 /// Of a server.
 pub(super) struct App {
@@ -20,6 +20,10 @@ pub(super) struct App {
     pub(super) lifecycle: Arc<Lifecycle>,
     /// What the model reads and writes, once it is loaded.
     pub(super) language: OnceLock<Arc<Language>>,
+    /// What else is known of it, once it is loaded.
+    pub(super) card: OnceLock<Card>,
+    /// The hash of its file, once that has been read.
+    pub(super) sha256: OnceLock<String>,
     jobs: Mutex<Option<UnboundedSender<Job>>>,
     pub(super) metrics: Metrics,
     started: Duration,
@@ -33,6 +37,8 @@ impl App {
             address,
             lifecycle: Arc::new(Lifecycle::new()),
             language: OnceLock::new(),
+            card: OnceLock::new(),
+            sha256: OnceLock::new(),
             jobs: Mutex::new(None),
             started: now(),
         }

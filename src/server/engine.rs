@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::app::App;
 use super::lifecycle::{Stage, Ticket};
 use crate::error::{Error, Result};
-use crate::llm::{AnswerId, GenerateOptions, Llm, Update};
+use crate::llm::{AnswerId, GenerateOptions, Llm, Update, weights_sha256};
 use crate::text::Prompt;
 
 /// What the last step may take when the server stops.
@@ -49,9 +49,12 @@ pub(super) fn start(
     end
 }
 
-fn run(app: &App, load: impl FnOnce() -> Result<Llm>) -> Result<()> {
+fn run(app: &Arc<App>, load: impl FnOnce() -> Result<Llm>) -> Result<()> {
     let llm = load()?;
     _ = app.language.set(Arc::clone(llm.language()));
+    // Without either of them clients are told less.
+    _ = block_on(llm.card()).map(|card| app.card.set(card));
+    hash(app);
     let (sender, jobs) = unbounded_channel();
     app.open(sender);
     app.lifecycle.enter(Stage::Ready);
@@ -62,6 +65,16 @@ fn run(app: &App, load: impl FnOnce() -> Result<Llm>) -> Result<()> {
     };
     desk.serve(jobs);
     Ok(())
+}
+
+/// Finds the hash of the model's file meanwhile: a large one takes a while to read.
+fn hash(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    thread::spawn(move || {
+        let weights = app.options.weights.as_deref()?;
+        let found = block_on(weights_sha256(weights)).ok()??;
+        app.sha256.set(found).ok()
+    });
 }
 
 /// The model and those who wait for it.

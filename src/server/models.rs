@@ -33,12 +33,17 @@ pub(super) fn check(app: &App, asked: Option<&str>) -> Result<(), Refusal> {
 }
 
 fn object(app: &App) -> Value {
-    let language = app.language.get();
+    let (language, card) = (app.language.get(), app.card.get());
     json!({
         "id": app.options.model,
         "object": "model",
         "created": app.started(),
         "owned_by": "tiefsee",
-        "meta": { "n_ctx": language.map(|language| language.context()) },
+        "meta": {
+            "n_ctx": language.map(|language| language.context()),
+            "n_params": card.map(|card| card.parameters),
+            "format": card.map(|card| &card.format),
+            "sha256": app.sha256.get(),
+        },
     })
 }

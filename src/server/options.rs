@@ -16,6 +16,8 @@ pub struct ServerOptions {
     pub api_key: Option<String>,
     /// What the model is called.
     pub model: String,
+    /// Where the model lies, so that clients can be told the hash of its file; they are not if it is `None`.
+    pub weights: Option<String>,
     /// Answers that are generated together.
     pub slots: usize,
     /// Answers that may wait for a slot.
@@ -37,6 +39,7 @@ impl Default for ServerOptions {
             port: 8383,
             api_key: None,
             model: "demo".into(),
+            weights: None,
             slots: 4,
             queue: 64,
             cors_origins: Vec::new(),

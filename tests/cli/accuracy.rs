@@ -44,7 +44,7 @@ fn right_answers_are_counted_by_family() {
         let text = accuracy(&[&["-f", &file, "--json"], arguments].concat()).done();
         serde_json::from_str(&text).expect("an object")
     };
-    let plain = object(&[]);
+    let plain = object(&["--speculate", "off"]);
     assert_eq!(
         plain["families"],
         json!([

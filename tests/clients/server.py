@@ -1,4 +1,4 @@
-"""A `tiefsee serve` of the bundled model for as long as a `with` lasts."""
+"""A `tiefsee serve`, of the bundled model unless another is named, for as long as a `with` lasts."""
 
 import contextlib
 import os
@@ -38,10 +38,10 @@ def status(url):
 class Server:
     """Stopped by SIGTERM at the end, and the exit status must be 0 then."""
 
-    def __init__(self, *arguments, port=None):
+    def __init__(self, *arguments, model="demo", port=None):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.arguments = [str(PROGRAM), "serve", "demo", "--port", str(self.port), *arguments]
+        self.arguments = [str(PROGRAM), "serve", str(model), "--port", str(self.port), *arguments]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.arguments, cwd=ROOT, stdin=subprocess.DEVNULL)

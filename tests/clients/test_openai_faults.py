@@ -1,6 +1,8 @@
 """openai-python: errors as its own classes, retries, and clients that go away."""
 
 import contextlib
+import json
+import shutil
 import signal
 import threading
 import time
@@ -9,7 +11,7 @@ import openai
 import pytest
 
 from conftest import ANSWER, LONG_QUESTION, QUESTION, Occupied
-from server import Server, is_idle, requests
+from server import ROOT, Server, is_idle, requests
 
 MESSAGES = [{"role": "user", "content": QUESTION}]
 ASKED = {"model": "demo", "messages": MESSAGES, "temperature": 0}
@@ -142,3 +144,38 @@ def test_clients_that_lose_patience(url):
     assert not failures
     assert is_idle(url)
     assert connect(url).chat.completions.create(**ASKED).choices[0].message.content == ANSWER
+
+
+# A token that no answer has.
+RARE = 511
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """The bundled model, but what comes behind a certain token are scores that are no numbers."""
+    folder = shutil.copytree(ROOT / "examples/demo-model", tmp_path / "broken", ignore=shutil.ignore_patterns("recipe"))
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    table = json.loads(content[8:start])["model.embed_tokens.weight"]
+    row = 2 * table["shape"][1]
+    begin = start + table["data_offsets"][0] + RARE * row
+    content[begin : begin + row] = b"\xc0\x7f" * table["shape"][1]  # bf16 for no number
+    file.write_bytes(content)
+    return folder
+
+
+def test_error_after_a_stream_has_begun(broken):
+    with Server(model=broken) as server:
+        client, heard = connect(server.url), []
+        stream = client.completions.create(
+            model="broken", prompt=QUESTION, stream=True, max_tokens=5, logit_bias={str(RARE): 100}
+        )
+        with pytest.raises(openai.APIError) as failed:
+            for chunk in stream:
+                heard.append(chunk.choices[0].text)
+        assert failed.value.code == "non_finite_logits"
+        assert "".join(heard)
+        # It was that request's own.
+        reply = client.chat.completions.create(**{**ASKED, "model": "broken"})
+        assert reply.choices[0].message.content == ANSWER

@@ -8,6 +8,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::{LazyLock, mpsc};
@@ -38,12 +39,19 @@ pub fn load_options(slots: usize) -> LoadOptions {
         device: common::options(),
         sequences: slots,
         context: Some(CONTEXT),
+        // As on a GPU, also where the adapter is software.
+        in_flight: NonZeroUsize::new(4),
         ..LoadOptions::default()
     }
 }
 
 /// The one that most tests use.
-pub static SHARED: LazyLock<Running> = LazyLock::new(|| Running::start(ServerOptions::default()));
+pub static SHARED: LazyLock<Running> = LazyLock::new(|| {
+    Running::start(ServerOptions {
+        weights: Some("demo".into()),
+        ..ServerOptions::default()
+    })
+});
 
 impl Running {
     /// Starts one on a free port and waits until it is ready.

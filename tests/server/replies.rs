@@ -1,6 +1,10 @@
 //! What clients get for what they may ask.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::server::{CONTEXT, SHARED, joined, question};
 
@@ -61,8 +65,24 @@ fn the_model_is_named() {
         (&model["id"], &model["object"]),
         (&json!("demo"), &json!("model"))
     );
-    assert_eq!(model["meta"]["n_ctx"], CONTEXT);
-    assert_eq!(SHARED.get("/models/demo").json(), *model);
+    let meta = &model["meta"];
+    assert_eq!(
+        (&meta["n_ctx"], &meta["format"]),
+        (&json!(CONTEXT), &json!("bf16"))
+    );
+    assert!(meta["n_params"].as_u64() > Some(1_000_000), "{meta}");
+    // The file is read meanwhile.
+    let weights = include_bytes!("../../examples/demo-model/model.safetensors");
+    let hash = Sha256::digest(weights)
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let begun = Instant::now();
+    while SHARED.get("/v1/models/demo").json()["meta"]["sha256"] != hash.as_str() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no hash");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let one = SHARED.get("/models/demo").json();
+    assert_eq!(one, SHARED.get("/v1/models").json()["data"][0]);
     let error = SHARED.get("/v1/models/gpt-4").error(404);
     assert_eq!(error["code"], "model_not_found");
     let mut request = question("What is 2 + 2?");

@@ -1,5 +1,6 @@
 //! How a server begins and ends.
 
+use std::fs;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -9,6 +10,7 @@ use serde_json::json;
 use tiefsee::Error;
 use tiefsee::server::ServerOptions;
 
+use crate::program;
 use crate::server::{Program, Running, joined, question};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -42,6 +44,38 @@ fn sigterm_lets_streams_finish() {
     let (status, said) = program.wait();
     assert_eq!(status, Some(0), "{said}");
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn it_begins_with_a_saved_cache() {
+    let folder = std::env::temp_dir().join(format!("tiefsee-serve-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("rules.cache");
+    let path = file.to_str().expect("a path of UTF-8");
+    let missing = Program::start(&["--port", "0", "--cache-file", path]).wait();
+    assert_eq!(missing.0, Some(3), "{}", missing.1);
+    let rules = "Be brief, be polite, and think before you answer. ".repeat(5);
+    let saved = ["run", "demo", "What is 27 + 48?", "--system", &rules];
+    program::text(&program::tiefsee(
+        &[&saved[..], &["--cache-file", path]].concat(),
+    ));
+    let mut request = question("What is 8 x 7?");
+    let system = json!({ "role": "system", "content": rules });
+    request["messages"]
+        .as_array_mut()
+        .expect("a list")
+        .insert(0, system);
+    let mut replies = Vec::new();
+    for arguments in [&["--port", "0", "--cache-file", path][..], &["--port", "0"]] {
+        let mut program = Program::start(arguments);
+        let client = program.client();
+        client.wait_until_ready();
+        replies.push(client.post(CHAT, &request).json());
+    }
+    let cached = |nth: usize| replies[nth]["usage"]["prompt_cache_hit_tokens"].as_u64();
+    assert!(cached(0) >= Some(64) && cached(1) == Some(0), "{replies:?}");
+    assert_eq!(replies[0]["choices"], replies[1]["choices"]);
+    fs::remove_dir_all(&folder).expect("it can go");
 }
 
 #[test]

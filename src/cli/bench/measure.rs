@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tiefsee::engine::{BLOCK, Follow, Inputs, Runner, Submitted, Want};
+use tiefsee::engine::{BLOCK, Follow, Inputs, Runner, Submitted, Want, steps_in_flight};
 use tiefsee::gpu::Clock;
 use tiefsee::layers::Span;
 use tiefsee::models::ModelShape;
@@ -24,8 +24,6 @@ const WARM_UP: usize = 8;
 const HOST_STEPS: usize = 32;
 /// Most seconds that those steps may take.
 const HOST_SECONDS: f64 = 2.0;
-/// Steps that are submitted before the first one's token is read, as in the engine.
-const IN_FLIGHT: usize = tiefsee::engine::IN_FLIGHT.get();
 /// How often a launch of a single token is repeated where the host's clock times it: often it takes less than a submit.
 const HOST_REPEATS: u32 = 8;
 
@@ -212,12 +210,14 @@ impl Bench {
 
     /// Generates tokens at `positions`, each from the one before, which the host need not have seen.
     async fn generate(&mut self, positions: Range<usize>) -> Result<()> {
-        let mut ahead: VecDeque<(Submitted, usize)> = VecDeque::with_capacity(IN_FLIGHT);
+        // As many as the engine keeps under way.
+        let steps = steps_in_flight(self.runner.gpu()).get();
+        let mut ahead: VecDeque<(Submitted, usize)> = VecDeque::with_capacity(steps);
         for position in positions {
             let before = ahead.back().map(|(submitted, _)| submitted);
             let submitted = self.submit(position..position + 1, before);
             ahead.push_back((submitted, position + 1));
-            if ahead.len() == IN_FLIGHT {
+            if ahead.len() == steps {
                 let (submitted, end) = ahead.pop_front().expect("one is there");
                 self.check(submitted, end).await?;
             }
