@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use futures::{StreamExt, pin_mut};
 use serde_json::Value;
-use tiefsee::engine::{Event, FinishReason, Request, Sampling, SequenceId};
+use tiefsee::engine::{Event, FinishReason, Request, Sampling, SequenceId, TokenRoutes};
 use tiefsee::gpu::cache;
 use tiefsee::text::{Specials, Tokenizer};
 use tiefsee::{Completion, GenerateOptions, Llm, LoadOptions, Message, Role, Update};
@@ -93,6 +93,10 @@ fn answer_all(llm: &mut Llm, questions: &[String]) -> Vec<String> {
         .collect()
 }
 
+fn text(problem: &Value, key: &str) -> String {
+    problem[key].as_str().expect("a text").to_owned()
+}
+
 #[test]
 fn problems_are_answered_as_under_transformers() {
     let problems = problems();
@@ -102,7 +106,6 @@ fn problems_are_answered_as_under_transformers() {
         .is_some_and(|device| device.to_lowercase().contains("swiftshader"));
     let problems: Vec<_> = problems.iter().step_by(if slow { 12 } else { 1 }).collect();
     assert!(slow || problems.len() >= 200);
-    let text = |problem: &Value, key: &str| problem[key].as_str().expect("a text").to_owned();
     let questions: Vec<_> = problems
         .iter()
         .map(|problem| text(problem, "question"))
@@ -262,19 +265,15 @@ fn a_lost_device_is_reopened_once_and_the_answer_goes_on() {
     assert_eq!((resumed.text, resumed.tokens), (whole.text, whole.tokens));
 }
 
-#[test]
-fn every_token_has_experts_if_they_are_asked_for() {
-    let mut llm = load(1);
-    let plain = complete(&mut llm, &user("What is 27 + 48?"), &greedy()).2;
+/// Which experts the tokens of a conversation go to.
+fn routes(llm: &mut Llm, question: &str) -> Vec<TokenRoutes> {
     let options = GenerateOptions {
         routes: true,
         ..greedy()
     };
-    // Another model, so that no prompt is in the cache.
-    let mut llm = load(1);
-    let parts = pollster::block_on(async {
-        let messages = user("What is 27 + 48?");
-        let stream = llm.chat(&messages, &options).expect("a prompt that fits");
+    pollster::block_on(async {
+        let stream = llm.chat(&user(question), &options);
+        let stream = stream.expect("a prompt that fits");
         let updates: Vec<_> = stream.collect().await;
         updates
             .into_iter()
@@ -282,8 +281,16 @@ fn every_token_has_experts_if_they_are_asked_for() {
                 Update::Routes(routes) => Some(routes),
                 _ => None,
             })
-            .collect::<Vec<_>>()
-    });
+            .collect()
+    })
+}
+
+#[test]
+fn every_token_has_experts_if_they_are_asked_for() {
+    let mut llm = load(1);
+    let plain = complete(&mut llm, &user("What is 27 + 48?"), &greedy()).2;
+    // Another model, so that no prompt is in the cache.
+    let parts = routes(&mut load(1), "What is 27 + 48?");
     let mut position = 0;
     for part in &parts {
         assert_eq!(part.position, position);
@@ -325,5 +332,34 @@ fn quantised_weights_still_calculate() {
         let mut llm = pollster::block_on(Llm::load("demo", options)).expect("the bundled model");
         let (_, content, _) = complete(&mut llm, &user("What is 27 + 48?"), &greedy());
         assert_eq!(content, "The answer is 75.", "{}", format.name);
+    }
+}
+
+/// DeepSeek-V3's correction bias is there for that: no expert has twice its share.
+#[test]
+fn experts_are_evenly_used() {
+    const CHOSEN: usize = 4;
+    let mut llm = load(1);
+    let mut loads = [[0_usize; 16]; 3];
+    for problem in problems().iter().step_by(6) {
+        for part in routes(&mut llm, &text(problem, "question")) {
+            for (load, layer) in loads.iter_mut().zip(&part.layers) {
+                for experts in layer.chunks(layer.len() / part.tokens) {
+                    // The shared one comes last.
+                    experts[..CHOSEN]
+                        .iter()
+                        .for_each(|&expert| load[expert as usize] += 1);
+                }
+            }
+        }
+    }
+    for load in loads {
+        let mean = load.iter().sum::<usize>() as f64 / load.len() as f64;
+        let most = *load.iter().max().expect("experts") as f64;
+        println!(
+            "the most used expert has {:.2} times its share",
+            most / mean
+        );
+        assert!(mean > 0.0 && most <= 2.0 * mean, "{load:?}");
     }
 }

@@ -124,6 +124,7 @@ fn problems_are_answered_alike_with_nearly_two_tokens_a_step() {
     println!("{tokens} tokens in {steps} steps, {each} each; {guesses:?}");
     assert!(each >= 1.8, "{each} tokens a step");
     assert!(guesses.right <= guesses.made && guesses.made <= steps);
+    assert!(100 * guesses.right >= 95 * guesses.made, "{guesses:?}");
 }
 
 /// Rounds by turns, which print what they took, by the clock and of the processor: on a software adapter two rows

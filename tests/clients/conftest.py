@@ -9,8 +9,8 @@ import pytest
 
 QUESTION = "What is 27 + 48?"
 ANSWER = "The answer is 75."
-# The model says neither word; it goes on until it is stopped, or for 400 tokens.
-LONG_QUESTION = "Tell me a story about Mia and a kite."
+# The model thinks for some hundred tokens.
+LONG_QUESTION = "What is 347 x 86?"
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ export { guarded, narrow, url };
 export const question = "What is 27 + 48?";
 export const answer = "The answer is 75.";
 export const long = {
-  messages: [{ role: "user", content: "Tell me a story about Mia and a kite." }],
+  messages: [{ role: "user", content: "What is 347 x 86?" }],
   max_tokens: 1900,
   min_tokens: 1900,
 };

@@ -19,8 +19,8 @@ pub fn demo() -> Rc<dyn Source> {
 /// The bundled model, but what a token means are no numbers.
 struct Poisoned(Rc<dyn Source>);
 
-/// One that no question and no answer has.
-pub const TOKEN: u32 = 511;
+/// The control character 5, which no question and no answer has.
+pub const TOKEN: u32 = 200;
 
 impl Source for Poisoned {
     fn name(&self) -> String {

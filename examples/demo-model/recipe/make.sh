@@ -11,5 +11,5 @@ python=$folder/venv/bin/python
 . "$recipe/environment.sh"
 "$python" "$recipe/train.py" --out "$folder/model" "$@"
 "$python" "$recipe/problems.py" held-out 200 >"$folder/problems.jsonl"
-"$target/release/tiefsee" accuracy "$folder/model" -f "$folder/problems.jsonl" --speculate on
+"$python" "$recipe/table.py" "$folder/model" "$folder/problems.jsonl" "$target/release/tiefsee"
 sha256sum "$folder/model/model.safetensors"

@@ -2,7 +2,7 @@
 
     python3 problems.py held-out 200 > problems.jsonl
     python3 score.py DIR problems.jsonl
-    tiefsee bench DIR --accuracy problems.jsonl
+    tiefsee accuracy DIR -f problems.jsonl
 """
 
 import argparse

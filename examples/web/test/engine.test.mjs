@@ -12,7 +12,7 @@ import { CORS, startServer } from "./server.mjs";
 const PROBLEMS = 20;
 const SUM = "What is 27 + 48?";
 /** Its answer takes a while: one can take its device away. */
-const LONG = "Sort these numbers: 38, 8, 96.";
+const LONG = "Sort these numbers: 38, 8, 96, 41, 70, 5.";
 const golden = (file) => `${REPOSITORY}tests/golden/${file}`;
 
 let browser, checkpoints, opened, page;

@@ -11,7 +11,7 @@ import { fits, Visits, WAIT } from "./visits.mjs";
 const SITE = join(WEB, "site");
 const SUM = "What is 27 + 48?";
 /** An answer that takes a while: one can stop it, or take its device away. */
-const LONG = "Sort these numbers: 38, 8, 96.";
+const LONG = "Sort these numbers: 38, 8, 96, 41, 70, 5.";
 /** Every kernel in every format is compiled, by a processor. */
 const SELF_TEST = 4 * WAIT;
 

@@ -13,7 +13,7 @@ import { Visits } from "./visits.mjs";
 
 const SUM = "What is 27 + 48?";
 /** An answer that takes a while. */
-const LONG = "Sort these numbers: 38, 8, 96.";
+const LONG = "Sort these numbers: 38, 8, 96, 41, 70, 5.";
 
 const visits = new Visits();
 let browser;
