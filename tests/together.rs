@@ -147,7 +147,7 @@ fn answers_together_equal_answers_alone() {
 
 #[test]
 fn an_answer_that_fails_leaves_the_others_alone() {
-    let mut llm = load_from(poisoned::demo(), 3);
+    let mut llm = load_from(poisoned::demo(), 1);
     let mut prompts = prompts(&llm, 3);
     let alone = alone(&mut load(1), &prompts);
     prompts[1].tokens.push(poisoned::TOKEN);

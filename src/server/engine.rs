@@ -210,14 +210,16 @@ impl Desk<'_> {
             Err(_) => metrics.failed(),
             Ok(_) => {}
         }
-        // Who has gone is noticed before the next step.
-        _ = match update {
-            Ok(update) => client.updates.send(Ok((seat.index, update))),
-            Err(error) => client.updates.send(Err(Arc::new(error))),
-        };
+        let (index, updates) = (seat.index, client.updates.clone());
         if is_over {
+            // The place is free before the client hears the end: its next request may come at once.
             self.seats.remove(&id);
         }
+        // Who has gone is noticed before the next step.
+        _ = match update {
+            Ok(update) => updates.send(Ok((index, update))),
+            Err(error) => updates.send(Err(Arc::new(error))),
+        };
     }
 
     /// Tells everybody that nothing comes any more.

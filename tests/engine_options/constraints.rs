@@ -65,9 +65,11 @@ fn constraints_leave_what_they_allow_and_end_answers() {
         constraint: Some(by_turns(4)),
         ..greedy(30)
     };
+    let alone = answer(&mut engine, &greedy(30)).tokens;
     let answers = answer_all(&mut engine, [failing, greedy(30), constrained]);
     assert!(matches!(answers[0].error, Some(Error::Usage(_))));
     assert_eq!(answers[0].tokens, expected[..3]);
     assert_eq!(answers[1].tokens.len(), 30, "the others go on");
+    assert_eq!(answers[1].tokens, alone);
     assert_eq!(answers[2].tokens, expected);
 }
