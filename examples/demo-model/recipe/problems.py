@@ -123,9 +123,22 @@ def sum_lines(a: int, b: int) -> list[str]:
     return [*lines, f"{spelt(a + b)}"]
 
 
+def comparison_lines(a: int, b: int) -> list[str]:
+    """The digits of both, and the first place that tells them apart."""
+    lines = [f"{a}: {spelt(a)}", f"{b}: {spelt(b)}"]
+    if length(a) != length(b):
+        return [*lines, f"digits {length(a)}{sign(length(a), length(b))}{length(b)}"]
+    for place in reversed(range(length(a))):
+        one, other = digit(a, place), digit(b, place)
+        lines.append(f"{PLACES[place]} {one}{sign(one, other)}{other}")
+        if one != other:
+            break
+    return lines
+
+
 def difference_lines(a: int, b: int) -> list[str]:
     """For `a >= b`."""
-    lines, borrow = [f"{a}: {spelt(a)}", f"{b}: {spelt(b)}"], 0
+    lines, borrow = [], 0
     for place in range(length(a)):
         one, other = digit(a, place), digit(b, place)
         rest = one - other - borrow
@@ -154,11 +167,8 @@ def addition_of(a: int, b: int) -> tuple[tuple, list[str], int]:
 
 
 def subtraction_of(a: int, b: int) -> tuple[tuple, list[str], int]:
-    if a >= b:
-        lines = difference_lines(a, b)
-    else:
-        lines = [f"{a} is smaller than {b}, so minus {b}-{a}", *difference_lines(b, a)]
-    return ("difference", *sorted((a, b))), lines, a - b
+    rest = difference_lines(a, b) if a >= b else [f"minus {b}-{a}", *difference_lines(b, a)]
+    return ("difference", *sorted((a, b))), [*comparison_lines(a, b), *rest], a - b
 
 
 def multiplication_of(a: int, b: int) -> tuple[tuple, list[str], int]:
@@ -258,7 +268,7 @@ def addition(draw: Draw) -> Problem:
 
 def subtraction(draw: Draw) -> Problem:
     a, b = draw.number(), draw.number()
-    if a < b and draw.random() < 0.85:
+    if a < b and draw.random() < 0.5:
         a, b = b, a
     return calculation("subtraction", asked(draw, DIFFERENCES, a=a, b=b), subtraction_of(a, b))
 
@@ -284,15 +294,7 @@ def comparison(draw: Draw) -> Problem:
         b = int("".join(each if draw.random() < 0.6 else str(draw.randint(0, 9)) for each in str(a)))
     if a == b:
         b = a + 1 if length(a + 1) <= DIGITS else a - 1
-    lines = [f"{a}: {spelt(a)}", f"{b}: {spelt(b)}"]
-    if length(a) != length(b):
-        lines.append(f"digits {length(a)}{sign(length(a), length(b))}{length(b)}")
-    else:
-        for place in reversed(range(length(a))):
-            one, other = digit(a, place), digit(b, place)
-            lines.append(f"{PLACES[place]} {one}{sign(one, other)}{other}")
-            if one != other:
-                break
+    lines = comparison_lines(a, b)
     larger = draw.random() < 0.5
     lines.append(f"{a} is {'larger' if a > b else 'smaller'}")
     question = asked(draw, LARGER, word=draw.choice(WORDS_FOR_LARGER if larger else WORDS_FOR_SMALLER), a=a, b=b)
@@ -308,10 +310,10 @@ def counting(draw: Draw) -> Problem:
     word = words.word(draw, SYLLABLES)
     letter = draw.choice(word) if draw.random() < 0.85 else draw.choice("aeiourstln")
     count, lines = 0, []
-    # A yes or no for each letter: the comparison is a token of its own to learn from.
+    # Both letters side by side, and a yes or no: with the one that is asked for far away nothing is learned.
     for each in word:
         count += each == letter
-        lines.append(f"{each} {'yes' if each == letter else 'no'} {count}")
+        lines.append(f"{each}={letter} {'yes' if each == letter else 'no'} {count}")
     question = asked(draw, LETTERS, letter=letter, word=word)
     return Problem("counting", ("count", letter, word), question, "\n".join(lines), f"The answer is {count}.")
 
@@ -374,18 +376,21 @@ def possession(draw: Draw) -> Problem:
     people, things = draw.sample(words.NAMES, 4), draw.sample(words.THINGS, 2)
     owners = {thing: [people[index]] for index, thing in enumerate(things)}
     story = [f"{chain[-1]} has the {thing}." for thing, chain in owners.items()]
+    # A line for each sentence, then those of the thing that is asked for.
+    lines = [f"{thing} {chain[-1]}" for thing, chain in owners.items()]
     for _ in range(draw.count(1, 5)):
         thing = draw.choice(things)
         chain = owners[thing]
         chain.append(draw.choice([person for person in people if person != chain[-1]]))
         story.append(f"{chain[-2]} gives the {thing} to {chain[-1]}.")
+        lines.append(f"{thing} {chain[-1]}")
     thing = draw.choice(things)
     chain = owners[thing]
     return Problem(
         "who has what",
         ("who", thing, *story),
         f"{' '.join(story)} Who has the {thing} now?",
-        f"{thing}: {', '.join(chain)}",
+        "\n".join([*lines, f"{thing}: {', '.join(chain)}"]),
         f"{chain[-1]} has the {thing}.",
     )
 
@@ -509,14 +514,14 @@ FAMILIES: dict[str, tuple[Callable[[Draw], Problem], float]] = {
     "subtraction": (subtraction, 3),
     "multiplication": (multiplication, 4),
     "comparison": (comparison, 1.5),
-    "counting": (counting, 1.5),
+    "counting": (counting, 2.5),
     "sorting": (sorting, 2.5),
     "weekdays": (weekdays, 2.5),
     "word problems": (word_problem, 2),
-    "who has what": (possession, 1),
+    "who has what": (possession, 2),
     "follow-ups": (follow_up, 2),
     "greetings": (greeting, 0.4),
-    "refusals": (refusal, 1),
+    "refusals": (refusal, 1.5),
 }
 SCORED = tuple(name for name in FAMILIES if name != "greetings")
 
