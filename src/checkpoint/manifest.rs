@@ -24,13 +24,25 @@ const CHUNK: u64 = 4 << 20;
 /// Those of reading.
 pub async fn sha256(source: &dyn Source, file: &str) -> Result<String> {
     let size = source.size(file).await?.unwrap_or(0);
-    let (mut hasher, mut start) = (Sha256::new(), 0);
+    let mut hasher = Sha256::new();
+    read_chunks(source, file, size, |chunk| hasher.update(chunk)).await?;
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// Reads a file of `size` bytes from its beginning to its end, a chunk at a time.
+async fn read_chunks(
+    source: &dyn Source,
+    file: &str,
+    size: u64,
+    mut each: impl FnMut(&[u8]),
+) -> Result<()> {
+    let mut start = 0;
     while start < size {
         let end = size.min(start + CHUNK);
-        hasher.update(read_exactly(source, file, start..end).await?);
+        each(&read_exactly(source, file, start..end).await?);
         start = end;
     }
-    Ok(hexadecimal(&hasher.finalize()))
+    Ok(())
 }
 
 /// The hashes of files.
@@ -72,14 +84,11 @@ impl Manifest {
                 continue;
             };
             let mut sha256 = Vec::new();
-            let mut start = 0;
-            while start < size {
-                let end = size.min(start + CHUNK);
-                let chunk = read_exactly(source, file, start..end).await?;
-                sha256.push(hexadecimal(&Sha256::digest(&chunk)));
-                progress(end - start);
-                start = end;
-            }
+            read_chunks(source, file, size, |chunk| {
+                sha256.push(hexadecimal(&Sha256::digest(chunk)));
+                progress(chunk.len() as u64);
+            })
+            .await?;
             let hashes = Hashes { size, sha256 };
             manifest.files.insert(file.to_owned(), hashes);
         }

@@ -202,6 +202,17 @@ impl Checkpoint {
         &self.shards
     }
 
+    /// How many tensors each encoding has, and how many bytes they are.
+    pub fn encodings(&self) -> BTreeMap<String, [u64; 2]> {
+        let mut sums: BTreeMap<String, [u64; 2]> = BTreeMap::new();
+        for tensor in self.tensors() {
+            let [tensors, bytes] = sums.entry(tensor.encoding.to_string()).or_default();
+            *tensors += 1;
+            *bytes += tensor.bytes();
+        }
+        sums
+    }
+
     /// The bytes of all tensors together.
     pub fn bytes(&self) -> u64 {
         self.tensors().map(|tensor| tensor.bytes()).sum()

@@ -1,6 +1,5 @@
 //! `tiefsee inspect`: what a model is and what it needs, from its headers alone.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use indicatif::{BinaryBytes, HumanCount};
@@ -173,14 +172,9 @@ async fn support(
 
 /// Tensors and bytes of each stored type.
 fn stored(checkpoint: &Checkpoint) -> Value {
-    let mut types: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for tensor in checkpoint.tensors() {
-        let (tensors, bytes) = types.entry(tensor.encoding.to_string()).or_default();
-        *tensors += 1;
-        *bytes += tensor.bytes();
-    }
-    let object = |(tensors, bytes)| json!({ "tensors": tensors, "bytes": bytes });
-    types
+    let object = |[tensors, bytes]: [u64; 2]| json!({ "tensors": tensors, "bytes": bytes });
+    checkpoint
+        .encodings()
         .into_iter()
         .map(|(name, sums)| (name, object(sums)))
         .collect::<Map<_, _>>()

@@ -30,16 +30,9 @@ impl Llm {
 
 /// The encoding of most bytes.
 fn stored_format(checkpoint: &Checkpoint) -> String {
-    let mut sums: Vec<(String, u64)> = Vec::new();
-    for tensor in checkpoint.tensors() {
-        let name = tensor.encoding.to_string().to_lowercase();
-        match sums.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, sum)) => *sum += tensor.bytes(),
-            None => sums.push((name, tensor.bytes())),
-        }
-    }
-    let most = sums.into_iter().max_by_key(|(_, sum)| *sum);
-    most.map(|(name, _)| name).unwrap_or_default()
+    let encodings = checkpoint.encodings().into_iter();
+    let most = encodings.max_by_key(|(_, [_, bytes])| *bytes);
+    most.map_or_else(String::new, |(name, _)| name.to_lowercase())
 }
 
 /// SHA-256 of the file with the weights of what `model` names; `None` if there are several. Reads all of it.

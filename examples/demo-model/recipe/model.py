@@ -164,8 +164,7 @@ class LatentAttention(nn.Module):
         names = ("num_attention_heads", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
         return tuple(self.c[name] for name in names)
 
-    def forward(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, `[tokens, heads, size]` each."""
+    def forward(self, x: Tensor, angles: Tensor, layout: Layout) -> Tensor:
         heads, nope, rope, _ = self.sizes()
         latent_size = self.c["kv_lora_rank"]
         q = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x))).view(len(x), heads, nope + rope)
@@ -174,7 +173,7 @@ class LatentAttention(nn.Module):
         kv = self.kv_b_proj(self.kv_a_layernorm(latent[:, :latent_size])).view(len(x), heads, -1)
         q = torch.cat([q[..., :nope], rotate(q[..., nope:], angles)], -1)
         k = torch.cat([kv[..., :nope], shared], -1)
-        return q, k, kv[..., nope:]
+        return self.o_proj(layout.attention(q, k, kv[..., nope:]))
 
 
 class Mlp(nn.Module):
@@ -260,16 +259,9 @@ class Layer(nn.Module):
         self.self_attn = LatentAttention(c, out_scale)
         self.mlp = Mlp(hidden, c["intermediate_size"], out_scale) if is_dense else Experts(c, out_scale)
 
-    def before(self, x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.self_attn(self.input_layernorm(x), angles)
-
-    def between(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
-        x = x + self.self_attn.o_proj(attended)
-        return x, self.post_attention_layernorm(x)
-
     def forward(self, x: Tensor, angles: Tensor, layout: Layout) -> Tensor:
-        x, normalized = self.between(x, layout.attention(*self.before(x, angles)))
-        return x + self.mlp(normalized)
+        x = x + self.self_attn(self.input_layernorm(x), angles, layout)
+        return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Predictor(Layer):

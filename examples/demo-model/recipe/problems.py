@@ -22,7 +22,7 @@ DIGITS = 5
 # Factors of products: any with one digit, or two smaller ones.
 LONG_FACTOR_DIGITS = (3, 2)
 # Numbers to sort, which are below a hundred, digits of a number of days, and syllables of a made-up word, at most.
-SORTED, DAYS_DIGITS, SYLLABLES = 6, 3, 5
+SORTED, DAYS_DIGITS, WORD_SYLLABLES = 6, 3, 5
 # Problems that are not trained on, of 256.
 HELD_OUT = 8
 
@@ -307,7 +307,7 @@ def sign(a: int, b: int) -> str:
 
 
 def counting(draw: Draw) -> Problem:
-    word = words.word(draw, SYLLABLES)
+    word = words.word(draw, WORD_SYLLABLES)
     letter = draw.choice(word) if draw.random() < 0.85 else draw.choice("aeiourstln")
     count, lines = 0, []
     # Both letters side by side, and a yes or no: with the one that is asked for far away nothing is learned.
@@ -486,7 +486,7 @@ def too_far(draw: Draw) -> tuple[str, str]:
 
 def too_long(draw: Draw) -> tuple[str, str]:
     """A word of more letters than it counts."""
-    word = words.made_up(draw, SYLLABLES + 2, 2 * SYLLABLES + 2)
+    word = words.made_up(draw, WORD_SYLLABLES + 2, 2 * WORD_SYLLABLES + 2)
     return asked(draw, LETTERS, letter=draw.choice(word), word=word), words.TOO_LONG
 
 
