@@ -1,6 +1,6 @@
 """Trains the bundled model from nothing on problems that are made up on the way.
 
-    python3 train.py --out DIR                  20 M tokens: one and a half hours of a core
+    python3 train.py --out DIR                  15 M tokens: one and a half hours of a core
     python3 train.py --out DIR --tokens 400000  minutes, to try the recipe
 
 A run that was interrupted goes on where it last saved when it is started again. DIR becomes a checkpoint in Hugging Face
@@ -190,7 +190,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("medium")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--tokens", type=int, default=20_000_000, help="to train on")
+    parser.add_argument("--tokens", type=int, default=15_000_000, help="to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--hidden", type=int, default=128)
