@@ -78,13 +78,18 @@ has_wasm_target() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]
 }
 
+# Whether it has the sources of the standard library, to build a smaller one.
+has_std_sources() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]
+}
+
 # Debian's linker for the browser: the newest, as its name has a version.
 find_wasm_linker() {
     ls /usr/bin/wasm-ld-* 2>/dev/null | sort -V | tail -n 1
 }
 
-# Whether Debian's toolchain is there with the sources to build one, and a linker.
-has_wasm_sources() {
+# Whether Debian's toolchain is there with those sources, and a linker.
+has_debian_sources() {
     [ -d /usr/lib/rustlib/src/rust/library/std ] && is_recent /usr/bin/cargo &&
         is_recent /usr/bin/rustc && [ -n "$(find_wasm_linker)" ]
 }

@@ -176,18 +176,18 @@ set_up_component() {
 }
 
 set_up_wasm() {
-    if has_wasm_target || has_wasm_sources; then
+    if has_std_sources || has_wasm_target || has_debian_sources; then
         return
     fi
     if has rustup; then
         say 'no standard library for wasm32-unknown-unknown: trying rustup'
-        timeout 60 rustup -q target add wasm32-unknown-unknown >/dev/null 2>&1 || :
-        if has_wasm_target; then
+        timeout 60 rustup -q component add rust-src >/dev/null 2>&1 || :
+        if has_std_sources; then
             return
         fi
     fi
     install wasm 'rustc has no standard library for wasm32-unknown-unknown'
-    has_wasm_sources || fail "this system's package of Rust cannot build for wasm32-unknown-unknown."
+    has_debian_sources || fail "this system's package of Rust cannot build for wasm32-unknown-unknown."
 }
 
 set_up_wasm_bindgen() {

@@ -10,17 +10,22 @@ shift
 set -- "$command" --lib --locked --target wasm32-unknown-unknown "$@"
 # A folder of its own: the artefacts of the other builds stay as they are.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/wasm"
-# Messages of panics name files, and need not say where somebody's crates lie.
-export RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/= ${RUSTFLAGS:-}"
+if ! has_std_sources && ! has_wasm_target && has_debian_sources; then
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(find_wasm_linker)
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc
+    cargo=/usr/bin/cargo
+fi
+# Messages of panics name files, and need not say where somebody's crates and toolchain lie.
+sources=$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/src/rust/
+RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/= --remap-path-prefix=$sources= ${RUSTFLAGS:-}"
+export RUSTFLAGS
+if [ -d "${sources}library/std" ]; then
+    # A standard library made for size, which is an unstable option: the module is a thirtieth smaller.
+    export RUSTC_BOOTSTRAP=1
+    exec "${cargo:-cargo}" "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+fi
 if has_wasm_target; then
     exec cargo "$@"
-fi
-if has_wasm_sources; then
-    # Debian ships the sources of the standard library; building them is an unstable option.
-    export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
-    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(find_wasm_linker)
-    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER
-    exec /usr/bin/cargo "$@" -Zbuild-std=std,panic_abort
 fi
 printf 'wasm.sh: no toolchain here builds for wasm32-unknown-unknown\n' >&2
 exit 1
