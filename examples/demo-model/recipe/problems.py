@@ -296,7 +296,8 @@ def comparison(draw: Draw) -> Problem:
         b = a + 1 if length(a + 1) <= DIGITS else a - 1
     lines = comparison_lines(a, b)
     larger = draw.random() < 0.5
-    lines.append(f"{a} is {'larger' if a > b else 'smaller'}")
+    # Which is which, whatever is asked: what the question asks for and how the digits compare are not weighed at once.
+    lines.append(f"smaller {min(a, b)}, larger {max(a, b)}")
     question = asked(draw, LARGER, word=draw.choice(WORDS_FOR_LARGER if larger else WORDS_FOR_SMALLER), a=a, b=b)
     best = max(a, b) if larger else min(a, b)
     return Problem("comparison", ("compare", *sorted((a, b))), question, "\n".join(lines), f"The answer is {best}.")
@@ -376,21 +377,22 @@ def possession(draw: Draw) -> Problem:
     people, things = draw.sample(words.NAMES, 4), draw.sample(words.THINGS, 2)
     owners = {thing: [people[index]] for index, thing in enumerate(things)}
     story = [f"{chain[-1]} has the {thing}." for thing, chain in owners.items()]
-    # A line for each sentence, then those of the thing that is asked for.
+    # A line for each sentence, which repeats what the other thing's owner is.
     lines = [f"{thing} {chain[-1]}" for thing, chain in owners.items()]
     for _ in range(draw.count(1, 5)):
         thing = draw.choice(things)
         chain = owners[thing]
         chain.append(draw.choice([person for person in people if person != chain[-1]]))
         story.append(f"{chain[-2]} gives the {thing} to {chain[-1]}.")
-        lines.append(f"{thing} {chain[-1]}")
+        other = things[thing == things[0]]
+        lines.append(f"{thing} {chain[-1]}, {other} {owners[other][-1]}")
     thing = draw.choice(things)
     chain = owners[thing]
     return Problem(
         "who has what",
         ("who", thing, *story),
         f"{' '.join(story)} Who has the {thing} now?",
-        "\n".join([*lines, f"{thing}: {', '.join(chain)}"]),
+        "\n".join(lines),
         f"{chain[-1]} has the {thing}.",
     )
 
@@ -513,12 +515,12 @@ FAMILIES: dict[str, tuple[Callable[[Draw], Problem], float]] = {
     "addition": (addition, 2.5),
     "subtraction": (subtraction, 3),
     "multiplication": (multiplication, 4),
-    "comparison": (comparison, 1.5),
+    "comparison": (comparison, 2.5),
     "counting": (counting, 2.5),
     "sorting": (sorting, 2.5),
     "weekdays": (weekdays, 2.5),
     "word problems": (word_problem, 2),
-    "who has what": (possession, 2),
+    "who has what": (possession, 2.5),
     "follow-ups": (follow_up, 2),
     "greetings": (greeting, 0.4),
     "refusals": (refusal, 1.5),

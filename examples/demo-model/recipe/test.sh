@@ -28,6 +28,7 @@ if train --seed 1 2>/dev/null; then
 fi
 train
 grep -q '^resumed after ' "$folder/model/train.log"
+"$python" "$recipe/train.py" --out "$folder/next" --start "$folder/model" --tokens 8192
 "$python" "$recipe/problems.py" held-out 2 >"$folder/problems.jsonl"
 "$target/release/tiefsee" accuracy "$folder/model" -f "$folder/problems.jsonl" --max-tokens 50
 "$python" "$recipe/compare.py" "$folder/model" "$folder/problems.jsonl" "$target/release/tiefsee"

@@ -2,6 +2,7 @@
 
     python3 train.py --out DIR                  15 M tokens: one and a half hours of a core
     python3 train.py --out DIR --tokens 400000  minutes, to try the recipe
+    python3 train.py --out DIR --start EARLIER  goes on with what an earlier run learned, on problems as they are now
 
 A run that was interrupted goes on where it last saved when it is started again. DIR becomes a checkpoint in Hugging Face
 layout; `train.log` has a line for every hundred steps and `state.pt`, which may be deleted, is what a run resumes from.
@@ -20,6 +21,7 @@ from model import STACKED, DeepseekV3, Layout, config
 from optimizer import Muon
 from problems import Draw, trained
 from text import Example, make_tokenizer
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 # What is not learned from.
@@ -45,11 +47,19 @@ class Run:
         )
         self.model = DeepseekV3(sizes).to(self.device)
         self.optimizers = optimizers(self.model, arguments.rate)
+        if arguments.start:
+            self.start_from(Path(arguments.start))
         self.draw = Draw(arguments.seed)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.out = Path(arguments.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.log = (self.out / "train.log").open("a")
+
+    def start_from(self, folder: Path) -> None:
+        """Takes over what an earlier run learned."""
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        state = torch.load(folder / "state.pt", weights_only=False, map_location=self.device)
+        self.model.load_state_dict(state["model"])
 
     def say(self, line: str) -> None:
         print(line, flush=True)
@@ -82,7 +92,7 @@ class Run:
         # The random generator's state is more than tensors; the file is the run's own.
         state = torch.load(path, weights_only=False, map_location=self.device)
         settings = {name: value for name, value in vars(self.arguments).items() if name not in ("out", "device")}
-        changed = [name for name, value in settings.items() if state["arguments"][name] != value]
+        changed = [name for name, value in settings.items() if state["arguments"].get(name) != value]
         if changed:
             raise SystemExit(f"{path} was made with other settings ({', '.join(changed)}): delete it or name another --out")
         self.model.load_state_dict(state["model"])
@@ -94,7 +104,7 @@ class Run:
 
     def batch(self) -> list[Example]:
         """Problems that are small at first, the last of them cut off where the batch is full."""
-        full = min(1.0, 0.35 + self.done / FULL_SIZE)
+        full = 1.0 if self.arguments.start else min(1.0, 0.35 + self.done / FULL_SIZE)
         examples, left = [], self.arguments.batch
         while left > 0:
             self.draw.hard = full * (self.draw.uniform(0.2, 1) if self.draw.random() < 0.4 else 1)
@@ -190,6 +200,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("medium")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--start", metavar="DIR", help="an earlier run, with whose tokenizer and weights this one begins")
     parser.add_argument("--tokens", type=int, default=15_000_000, help="to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
