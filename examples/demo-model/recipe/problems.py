@@ -377,7 +377,7 @@ def possession(draw: Draw) -> Problem:
     people, things = draw.sample(words.NAMES, 4), draw.sample(words.THINGS, 2)
     owners = {thing: [people[index]] for index, thing in enumerate(things)}
     story = [f"{chain[-1]} has the {thing}." for thing, chain in owners.items()]
-    # A line for each sentence, which repeats what the other thing's owner is.
+    # A line for each sentence, which repeats what the other thing's owner is, and what is asked for right before its owner.
     lines = [f"{thing} {chain[-1]}" for thing, chain in owners.items()]
     for _ in range(draw.count(1, 5)):
         thing = draw.choice(things)
@@ -392,7 +392,7 @@ def possession(draw: Draw) -> Problem:
         "who has what",
         ("who", thing, *story),
         f"{' '.join(story)} Who has the {thing} now?",
-        "\n".join(lines),
+        "\n".join([*lines, f"{thing}: {chain[-1]}"]),
         f"{chain[-1]} has the {thing}.",
     )
 
