@@ -16,7 +16,6 @@ import importlib.util
 import json
 import math
 import os
-import random
 import shutil
 import sys
 import tempfile
@@ -47,11 +46,11 @@ FP8_BLOCK = 32
 FP8_MAX = 448.0
 FP8_UNTOUCHED = ("embed_tokens", "lm_head", "shared_head", "mlp.gate.", "eh_proj")
 BLOCKS_SEED = 1234
-DEMO_FAMILIES = ["add", "sub", "mul", "cmp", "sort", "day"]
 DEMO_PROBLEMS = 240
 DEMO_WITH_IDS = 100
-DEMO_ATTEMPTS = 200
-DEMO_SEED = 20_260_101
+DEMO_SEED = 20_261_130
+# Operands of up to three digits, so that answers are short.
+DEMO_HARD = 0.6
 
 
 # ---------------------------------------------------------------- small random models
@@ -510,49 +509,49 @@ def answer(model, prompt_ids, limit):
     return ids, lead
 
 
-def draw_problems(recipe):
-    """Distinct held-out problems, families in turn; a family without new ones drops out."""
-    draw, families, problems, seen = random.Random(DEMO_SEED), list(DEMO_FAMILIES), [], set()
-    while len(problems) < DEMO_PROBLEMS:
-        family = families.pop(0)
-        for _ in range(DEMO_ATTEMPTS):
-            _, question, _, expected = recipe.problem(draw, family, 1.0, test=True)
-            if question not in seen:
-                seen.add(question)
-                problems.append((family, question, expected))
-                families.append(family)
-                break
-    return problems
+def demo_problems(recipe):
+    """Distinct held-out problems that need no earlier ones, families in turn."""
+    families = [family for family in recipe.SCORED if family != "follow-ups"]
+    draw, found = recipe.Draw(DEMO_SEED, DEMO_HARD), {}
+    while len(found) < DEMO_PROBLEMS:
+        make, _ = recipe.FAMILIES[families[len(found) % len(families)]]
+        problem = make(draw)
+        if problem.is_held_out:
+            found.setdefault(problem.key, problem)
+    return list(found.values())
 
 
 def make_demo(folder, out):
     """demo.json: held-out problems with the model's answers, families in turn."""
-    recipe = load_module(folder / "train.py", "recipe")
+    sys.path.insert(0, str(folder / "recipe"))
+    import problems as recipe
+    import text
+
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = load(folder)
     limit = json.loads((folder / "generation_config.json").read_text())["max_new_tokens"]
-    problems = []
-    for family, question, expected in draw_problems(recipe):
-        text = recipe.prompt_text(question)
-        turn = [{"role": "user", "content": question}]
-        assert tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False) == text
-        prompt_ids = tokenizer.encode(text, add_special_tokens=False)
+    problems, scores = [], {}
+    for problem in demo_problems(recipe):
+        prompt = text.prompt_text(problem)
+        assert tokenizer.apply_chat_template(problem.messages(), add_generation_prompt=True, tokenize=False) == prompt
+        prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
         ids, lead = answer(model, prompt_ids, limit)
         stopped = ids[-1] == model.config.eos_token_id
         completion = tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=False)
-        entry = {"family": family, "question": question, "expected": expected, "completion": completion,
-                 "finish": "stop" if stopped else "length", "tokens": len(ids),
-                 "correct": recipe.final(completion) == expected, "margin_min": round(lead, 5)}
+        correct = completion.split(text.END_OF_THINKING)[-1].strip() == problem.answer
+        scores.setdefault(problem.family, []).append(correct)
+        entry = {"family": problem.family, "question": problem.question, "expected": problem.answer,
+                 "completion": completion, "finish": "stop" if stopped else "length", "tokens": len(ids),
+                 "correct": correct, "margin_min": round(lead, 5)}
         if len(problems) < DEMO_WITH_IDS:
             entry |= {"prompt_ids": prompt_ids, "completion_ids": ids}
         problems.append(entry)
         if len(problems) % 20 == 0:
             print(f"demo: {len(problems)} problems", flush=True)
 
-    scores = {family: [p["correct"] for p in problems if p["family"] == family] for family in DEMO_FAMILIES}
     correct = {family: [sum(score), len(score)] for family, score in scores.items()}
-    header = {"prompt": recipe.prompt_text("{question}"), "max_new_tokens": limit, "dtype": "float32",
-              "attention": "eager", **VERSIONS, "seed": DEMO_SEED, "correct": correct,
+    header = {"prompt": text.prompt_text(recipe.Problem("", (), "{question}", "", "")), "max_new_tokens": limit,
+              "dtype": "float32", "attention": "eager", **VERSIONS, "seed": DEMO_SEED, "correct": correct,
               "correct_total": sum(map(sum, scores.values())), "total": len(problems)}
     lines = [json.dumps(problem, ensure_ascii=False, separators=(",", ":")) for problem in problems]
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
@@ -563,7 +562,7 @@ def make_demo(folder, out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", type=Path, help="make_tiny_oracle.py")
-    parser.add_argument("--demo", type=Path, help="folder of the demo model, with train.py")
+    parser.add_argument("--demo", type=Path, help="folder of the demo model, with its recipe")
     parser.add_argument("--out", type=Path, required=True)
     names = [*TOOL_FAMILIES, *FP8_FAMILIES, *OWN_FAMILIES, "blocks", "e4m3", "demo"]
     parser.add_argument("--only", action="append", choices=names, help="default: all")

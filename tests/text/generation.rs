@@ -14,7 +14,7 @@ fn the_bundled_model_is_greedy() {
     let config = GenerationConfig::from_json("g", &demo_file("generation_config.json")).unwrap();
     assert_eq!(config.eos_token_ids, [1]);
     assert_eq!(config.temperature.to_bits(), 0);
-    assert_eq!(config.max_new_tokens, Some(400));
+    assert_eq!(config.max_new_tokens, Some(800));
 }
 
 #[test]

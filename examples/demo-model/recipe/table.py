@@ -11,7 +11,7 @@ FORMATS = ("f32", "f16", "q8_0", "q4_0", "q4_k")
 
 
 def report(program: str, model: str, problems: str, name: str) -> dict:
-    command = [program, "accuracy", model, "-f", problems, "--json", "--slots", "8", "--quantize", name]
+    command = [program, "accuracy", model, "-f", problems, "--json", "--slots", "64", "--quantize", name]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 

@@ -9,7 +9,7 @@ import { ExpertsPanel } from "./experts-panel.js";
 import { showKept } from "./kept.js";
 import { load } from "./loading.js";
 import { keepSite } from "./offline.js";
-import { setUpSettings, suitSettings } from "./settings.js";
+import { setUpSettings } from "./settings.js";
 import { say } from "./status.js";
 import { setUpTheme } from "./theme.js";
 
@@ -47,7 +47,6 @@ async function open(choice: Choice): Promise<void> {
   showAdapter(engine.adapter);
   offerSelfTest(engine);
   byId("model-name", HTMLElement).textContent = isBundled(choice) ? "Bundled model" : choice.name;
-  suitSettings(isBundled(choice));
   show("chat");
   chat.open(engine, isBundled(choice));
 }

@@ -30,8 +30,3 @@ export function setUpSettings(): void {
   // Enter in a field would otherwise send the form, and the page with it.
   byId("settings", HTMLFormElement).addEventListener("submit", (event) => event.preventDefault());
 }
-
-/** The bundled model was taught single questions, and earlier ones only mislead it. */
-export function suitSettings(bundled: boolean): void {
-  byId("history", HTMLInputElement).checked = !bundled;
-}

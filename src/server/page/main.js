@@ -11,14 +11,14 @@ import { setUpTheme } from "./theme.js";
 /** What the bundled model is called, and kinds of problems that it was trained on. */
 const BUNDLED = "demo";
 const STARTERS = [
-  "972 + 782 = ?",
-  "Subtract 37 from 898.",
-  "87 x 6 = ?",
-  "Which is smaller, 890 or 112?",
-  "Sort these numbers: 38, 8, 96.",
-  "What day is 17 days after Tuesday?",
+  "98765 + 4321 = ?",
+  "What is 87 x 6?",
+  "How many r's are in strawberry?",
+  "Sort these numbers: 38, 8, 96, 41.",
+  "What day is 100 days after Tuesday?",
+  "Tom has the ball. Mia has the book. Tom gives the ball to Mia. Who has the ball now?",
 ];
-const BUNDLED_HINT = "The bundled model knows sums, differences, products with one digit, comparisons, sorting and weekdays, one question at a time.";
+const BUNDLED_HINT = "The bundled model adds, subtracts, multiplies and compares numbers, sorts them, counts letters, finds weekdays, and solves small stories.";
 const HINT = "What you write goes to this server and nowhere else; conversations are kept in this browser.";
 
 /** The model that is served, however long it takes until there is one; null without the server's key. */
@@ -84,7 +84,6 @@ async function start() {
     if (!model || chat.model) return;
     chat.model = model;
     say("");
-    settings.suit(model.id === BUNDLED);
     introduce(model, chat);
   }
 }

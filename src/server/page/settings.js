@@ -8,9 +8,6 @@ const NUMBERS = { temperature: "temperature", "top-p": "top_p", "max-tokens": "m
 const REMEMBERED = [...Object.keys(NUMBERS), "system"];
 
 export class Settings {
-  #history = byId("history");
-  #historyByItself = true;
-
   /** `onClose` is called when something may have been changed. */
   constructor(onClose) {
     const dialog = byId("settings");
@@ -32,18 +29,13 @@ export class Settings {
     });
     const remembered = parsed(recall("settings"));
     for (const id of REMEMBERED) byId(id).value = remembered[id] ?? "";
+    byId("history").checked = remembered.history ?? true;
     this.#mark();
-  }
-
-  /** The bundled model was taught single questions, and earlier ones only mislead it. */
-  suit(bundled) {
-    this.#historyByItself = !bundled;
-    this.#history.checked = parsed(recall("settings")).history ?? this.#historyByItself;
   }
 
   /** The system prompt, and whether earlier messages are sent too. */
   get conversation() {
-    return { system: byId("system").value.trim(), history: this.#history.checked };
+    return { system: byId("system").value.trim(), history: byId("history").checked };
   }
 
   /** The fields of a request that were set; the others are as the model recommends. */
@@ -55,8 +47,7 @@ export class Settings {
   #keep() {
     const values = Object.fromEntries(REMEMBERED.map((id) => [id, byId(id).validity.valid ? byId(id).value : ""]));
     for (const id of REMEMBERED) byId(id).value = values[id];
-    const history = this.#history.checked === this.#historyByItself ? undefined : this.#history.checked;
-    remember("settings", JSON.stringify({ ...values, history }));
+    remember("settings", JSON.stringify({ ...values, history: byId("history").checked }));
     remember(KEY, byId("key").value.trim() || null, true);
     this.#mark();
   }
