@@ -59,7 +59,7 @@ fn sizes_that_the_model_refuses_end_with_2() {
     ]))
     .failed(2);
     assert!(
-        prompt.contains("the prompt has 15 tokens, but the context holds 8"),
+        prompt.contains("the prompt has 16 tokens, but the context holds 8"),
         "{prompt}"
     );
 }
