@@ -196,7 +196,7 @@ impl Answer {
             logprobs: options.logprobs,
             prompt_logprobs: options.prompt_logprobs,
             thinking,
-            constraint: grammar.map(|it| it.constraint(self.prompt.opens_reasoning)),
+            constraint: grammar.map(|it| it.constraint(&self.prompt)),
             routes: options.routes,
         };
         request.after(&self.completion.tokens)

@@ -16,7 +16,7 @@ use llguidance::{Matcher, ParserFactory};
 use super::{Language, Shape};
 use crate::engine::{Allowed, Constraint, TokenSet};
 use crate::error::{Error, Result};
-use crate::text::{END_THINK, THINK, Tokenizer};
+use crate::text::{END_THINK, Prompt, THINK, Tokenizer};
 
 /// The longest grammar, in bytes.
 const MOST_BYTES: usize = 256 << 10;
@@ -121,11 +121,11 @@ impl Grammar {
         })
     }
 
-    /// The rule for one answer, which begins in the thinking or not.
-    pub fn constraint(&self, opens_reasoning: bool) -> Box<dyn Constraint> {
+    /// The rule for one answer to a prompt.
+    pub fn constraint(&self, prompt: &Prompt) -> Box<dyn Constraint> {
         let phase = match self.think {
-            [_, Some(_)] if opens_reasoning => Phase::Thinking,
-            [Some(_), Some(_)] => Phase::Undecided,
+            [_, Some(_)] if prompt.opens_reasoning => Phase::Thinking,
+            [Some(_), Some(_)] if !prompt.closes_reasoning => Phase::Undecided,
             _ => Phase::Answer,
         };
         let mut grammar = self.clone();

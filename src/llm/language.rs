@@ -138,6 +138,7 @@ impl Language {
         Ok(Prompt {
             tokens,
             opens_reasoning: false,
+            closes_reasoning: false,
         })
     }
 
@@ -162,6 +163,7 @@ impl Language {
         Ok(Prompt {
             tokens,
             opens_reasoning: false,
+            closes_reasoning: false,
         })
     }
 }

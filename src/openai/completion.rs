@@ -128,6 +128,7 @@ impl CompletionRequest {
                     None => Ok(Prompt {
                         tokens: tokens.clone(),
                         opens_reasoning: false,
+                        closes_reasoning: false,
                     }),
                 }
             }

@@ -40,6 +40,8 @@ pub struct Prompt {
     pub tokens: Vec<u32>,
     /// Whether the prompt ends inside the reasoning, so that the answer begins there.
     pub opens_reasoning: bool,
+    /// Whether the prompt ends behind the reasoning, so that the answer has none.
+    pub closes_reasoning: bool,
 }
 
 /// A compiled chat template.
@@ -138,9 +140,11 @@ impl ChatTemplate {
             rendered = opening.text;
         }
         let encode = |text: &str| tokenizer.encode(&shield.uncover(text));
+        let reasoning = reasoning_at_end(tokenizer, &rendered);
         Ok(Prompt {
             tokens: tokenizer.encode_segments(&rendered, encode)?,
-            opens_reasoning: reasoning_at_end(tokenizer, &rendered) == Some(true),
+            opens_reasoning: reasoning == Some(true),
+            closes_reasoning: reasoning == Some(false),
         })
     }
 

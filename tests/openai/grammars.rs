@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use tiefsee::engine::{Allowed, Constraint};
 use tiefsee::llm::{Calls, Grammar, Shape};
-use tiefsee::text::{Specials, Tool, ToolFormat, ToolPiece, ToolSplitter};
+use tiefsee::text::{Prompt, Specials, Tool, ToolFormat, ToolPiece, ToolSplitter};
 
 use crate::{ask, language, parameter, question};
 
@@ -22,6 +22,15 @@ impl Random {
 const STOP: u32 = 1;
 const THINK: u32 = 5;
 const END_THINK: u32 = 6;
+
+/// A prompt that ends inside the reasoning, behind it, or without any.
+fn ends(reasoning: Option<bool>) -> Prompt {
+    Prompt {
+        tokens: Vec::new(),
+        opens_reasoning: reasoning == Some(true),
+        closes_reasoning: reasoning == Some(false),
+    }
+}
 
 /// Any of the tokens that are allowed, one after another, the end as soon as it is; `None` if that
 /// does not come.
@@ -140,7 +149,7 @@ fn json_follows_its_schema_whoever_chooses() {
         let grammar =
             Grammar::new(language(), &shape).unwrap_or_else(|error| panic!("{schema}: {error}"));
         for _ in 0..4 {
-            let Some(tokens) = draw(grammar.constraint(false), &mut random) else {
+            let Some(tokens) = draw(grammar.constraint(&ends(None)), &mut random) else {
                 continue;
             };
             let text = text(&tokens);
@@ -161,7 +170,7 @@ fn any_object_is_an_object() {
     let grammar = asked.answers[0].1.grammar.clone().expect("a grammar");
     let mut random = Random(3);
     let drawn: Vec<_> = (0..20)
-        .filter_map(|_| draw(grammar.constraint(false), &mut random))
+        .filter_map(|_| draw(grammar.constraint(&ends(None)), &mut random))
         .collect();
     assert!(drawn.len() > 5, "{}", drawn.len());
     for tokens in drawn {
@@ -182,7 +191,7 @@ fn thinking_comes_first_and_is_free() {
         (true, vec![40, 90, END_THINK]),
         (false, vec![THINK, 40, END_THINK]),
     ] {
-        let mut rule = grammar.constraint(opens);
+        let mut rule = grammar.constraint(&ends(opens.then_some(true)));
         for token in thought {
             let Ok(Allowed::Only(set)) = rule.allowed() else {
                 panic!("a set");
@@ -194,6 +203,11 @@ fn thinking_comes_first_and_is_free() {
         let tokens = draw(rule, &mut Random(1)).expect("an end");
         assert_eq!(text(&tokens).trim_start_matches('\n'), "\"x\"");
     }
+    // Nothing is thought any more behind the thinking, which a request may leave out.
+    let Ok(Allowed::Only(set)) = grammar.constraint(&ends(Some(false))).allowed() else {
+        panic!("a set");
+    };
+    assert!(!set.contains(THINK));
 }
 
 fn tools() -> [Tool; 2] {
@@ -231,7 +245,7 @@ fn calls_are_calls_of_the_tools() {
             };
             let grammar = Grammar::new(language(), &shape).expect("a grammar");
             for _ in 0..8 {
-                let mut rule = grammar.constraint(false);
+                let mut rule = grammar.constraint(&ends(None));
                 let mut tokens = Vec::new();
                 if !required {
                     // Any text may stand in front; the marker begins a call then.
@@ -287,7 +301,7 @@ fn text_may_come_instead_of_a_call() {
     };
     let mut rule = Grammar::new(language(), &shape)
         .expect("a grammar")
-        .constraint(false);
+        .constraint(&ends(None));
     for token in language()
         .tokenizer()
         .encode("No <tool, 3 < 4.")
