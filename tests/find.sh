@@ -78,9 +78,13 @@ has_wasm_target() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]
 }
 
-# Whether it has the sources of the standard library, to build a smaller one.
+# Where it keeps the sources of the standard library, to build a smaller one; and whether they are there.
+std_sources() {
+    printf '%s/lib/rustlib/src/rust/\n' "$("${RUSTC:-rustc}" --print sysroot)"
+}
+
 has_std_sources() {
-    [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]
+    [ -d "$(std_sources)library/std" ]
 }
 
 # Debian's linker for the browser: the newest, as its name has a version.

@@ -16,10 +16,9 @@ if ! has_std_sources && ! has_wasm_target && has_debian_sources; then
     cargo=/usr/bin/cargo
 fi
 # Messages of panics name files, and need not say where somebody's crates and toolchain lie.
-sources=$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/src/rust/
-RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/= --remap-path-prefix=$sources= ${RUSTFLAGS:-}"
+RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/= --remap-path-prefix=$(std_sources)= ${RUSTFLAGS:-}"
 export RUSTFLAGS
-if [ -d "${sources}library/std" ]; then
+if has_std_sources; then
     # A standard library made for size, which is an unstable option: the module is a thirtieth smaller.
     export RUSTC_BOOTSTRAP=1
     exec "${cargo:-cargo}" "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size

@@ -375,25 +375,24 @@ def word_problem(draw: Draw) -> Problem:
 
 def possession(draw: Draw) -> Problem:
     people, things = draw.sample(words.NAMES, 4), draw.sample(words.THINGS, 2)
-    owners = {thing: [people[index]] for index, thing in enumerate(things)}
-    story = [f"{chain[-1]} has the {thing}." for thing, chain in owners.items()]
+    owners = dict(zip(things, people))
+    story = [f"{owner} has the {thing}." for thing, owner in owners.items()]
     # A line for each sentence, which repeats what the other thing's owner is, and what is asked for right before its owner.
-    lines = [f"{thing} {chain[-1]}" for thing, chain in owners.items()]
+    lines = [f"{thing} {owner}" for thing, owner in owners.items()]
     for _ in range(draw.count(1, 5)):
         thing = draw.choice(things)
-        chain = owners[thing]
-        chain.append(draw.choice([person for person in people if person != chain[-1]]))
-        story.append(f"{chain[-2]} gives the {thing} to {chain[-1]}.")
+        giver = owners[thing]
+        owners[thing] = draw.choice([person for person in people if person != giver])
+        story.append(f"{giver} gives the {thing} to {owners[thing]}.")
         other = things[thing == things[0]]
-        lines.append(f"{thing} {chain[-1]}, {other} {owners[other][-1]}")
+        lines.append(f"{thing} {owners[thing]}, {other} {owners[other]}")
     thing = draw.choice(things)
-    chain = owners[thing]
     return Problem(
         "who has what",
         ("who", thing, *story),
         f"{' '.join(story)} Who has the {thing} now?",
-        "\n".join([*lines, f"{thing}: {chain[-1]}"]),
-        f"{chain[-1]} has the {thing}.",
+        "\n".join([*lines, f"{thing}: {owners[thing]}"]),
+        f"{owners[thing]} has the {thing}.",
     )
 
 
