@@ -23,6 +23,8 @@ DIGITS = 5
 LONG_FACTOR_DIGITS = (3, 2)
 # Numbers to sort, which are below a hundred, digits of a number of days, and syllables of a made-up word, at most.
 SORTED, DAYS_DIGITS, WORD_SYLLABLES = 6, 3, 5
+# Questions asked before one that has nothing to do with them, at most.
+EARLIER = 5
 # Problems that are not trained on, of 256.
 HELD_OUT = 8
 
@@ -320,7 +322,9 @@ def counting(draw: Draw) -> Problem:
 
 
 def sorting(draw: Draw) -> Problem:
-    numbers = draw.sample(range(100), draw.count(3, SORTED))
+    # Pairs of one digit are rare among all numbers, and have to be learned, too.
+    below = 20 if draw.random() < 0.25 else 100
+    numbers = draw.sample(range(below), draw.count(3, SORTED))
     left, lines = list(numbers), []
     # The smallest so far meets each of the others in turn.
     while len(left) > 1:
@@ -406,25 +410,26 @@ FOLLOW_UPS = (
 )
 
 
-def asked_before(draw: Draw) -> tuple[Problem, int]:
-    """A calculation that one may go on with, and its result."""
+def asked_before(draw: Draw) -> tuple[tuple[Problem, ...], int]:
+    """Calculations of which one may go on with the last, and its result."""
     while True:
-        before = draw.choice((addition, subtraction, multiplication))(draw)
-        value = int(before.answer.removeprefix("The answer is ").rstrip("."))
+        family = follow_up if draw.random() < 0.3 else draw.choice((addition, subtraction, multiplication))
+        last = family(draw)
+        value = int(last.answer.removeprefix("The answer is ").rstrip("."))
         if value >= 0 and length(value) <= DIGITS:
-            return before, value
+            return (*last.earlier, last), value
 
 
 def follow_up(draw: Draw) -> Problem:
     """A calculation that goes on with the last answer."""
-    before, value = asked_before(draw)
+    earlier, value = asked_before(draw)
     kind, n = draw.randrange(3), draw.number()
     if kind == 2:
         n = draw.randint(0, 99 if can_multiply(value, 99) and draw.random() < 0.5 else 9)
     key, lines, after = (addition_of, subtraction_of, multiplication_of)[kind](value, n)
     thinking = "\n".join([f"{value}{'+-x'[kind]}{n}", *lines])
     answer = f"The answer is {after}."
-    return Problem("follow-ups", key, asked(draw, FOLLOW_UPS[kind], n=n), thinking, answer, earlier=(before,))
+    return Problem("follow-ups", key, asked(draw, FOLLOW_UPS[kind], n=n), thinking, answer, earlier)
 
 
 def greeting(draw: Draw) -> Problem:
@@ -438,7 +443,7 @@ def refusal(draw: Draw) -> Problem:
     if kind < 0.2:
         question, answer = too_large(draw)
     elif kind < 0.25:
-        earlier = asked_before(draw)[:1]
+        earlier, _ = asked_before(draw)
         question, answer = asked(draw, draw.choice(FOLLOW_UPS), n=max(too_large_numbers(draw))), words.TOO_LARGE
     elif kind < 0.4:
         question, answer = draw.choice((too_many, too_far, too_long))(draw)
@@ -511,18 +516,18 @@ def other_calculation(draw: Draw) -> str:
 
 # Each family and how often it is drawn. Those that are slow to learn are drawn more often.
 FAMILIES: dict[str, tuple[Callable[[Draw], Problem], float]] = {
-    "addition": (addition, 2.5),
-    "subtraction": (subtraction, 3),
-    "multiplication": (multiplication, 4),
-    "comparison": (comparison, 2.5),
-    "counting": (counting, 2.5),
-    "sorting": (sorting, 2.5),
-    "weekdays": (weekdays, 2.5),
-    "word problems": (word_problem, 2),
+    "addition": (addition, 2),
+    "subtraction": (subtraction, 2.5),
+    "multiplication": (multiplication, 3.5),
+    "comparison": (comparison, 3.5),
+    "counting": (counting, 3.5),
+    "sorting": (sorting, 3),
+    "weekdays": (weekdays, 2),
+    "word problems": (word_problem, 3.5),
     "who has what": (possession, 2.5),
     "follow-ups": (follow_up, 2),
     "greetings": (greeting, 0.4),
-    "refusals": (refusal, 1.5),
+    "refusals": (refusal, 3.5),
 }
 SCORED = tuple(name for name in FAMILIES if name != "greetings")
 
@@ -534,9 +539,9 @@ def trained(draw: Draw, family: str | None = None) -> Problem:
     while True:
         problem = FAMILIES[family][0](draw)
         # Some come late in a conversation, or behind a system prompt.
-        if not problem.earlier and draw.random() < 0.1:
-            earlier = draw.choices([name for name in names if name != "follow-ups"], k=draw.randint(1, 2))
-            problem = replace(problem, earlier=tuple(FAMILIES[name][0](draw) for name in earlier))
+        if draw.random() < 0.12:
+            before = draw.choices([name for name in names if name != "follow-ups"], k=draw.randint(1, EARLIER))
+            problem = replace(problem, earlier=(*(FAMILIES[name][0](draw) for name in before), *problem.earlier))
         if draw.random() < 0.08:
             problem = replace(problem, system=draw.choice(words.SYSTEM))
         if problem.may_be_trained_on:
