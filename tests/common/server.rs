@@ -358,6 +358,14 @@ pub fn question(text: &str) -> Value {
     })
 }
 
+/// A stream of random words that goes on until the context is full.
+pub fn endless(text: &str) -> Value {
+    json!({
+        "messages": [{ "role": "user", "content": text }],
+        "temperature": 100, "top_p": 1, "seed": 1, "max_tokens": CONTEXT, "stream": true,
+    })
+}
+
 /// Of a stream's objects, what one of the deltas' fields says altogether.
 pub fn joined(events: &[Value], field: &str) -> String {
     let deltas = events.iter().map(|event| &event["choices"][0]["delta"]);
