@@ -3,6 +3,7 @@
 use super::{Language, Shape};
 use crate::engine::Constraint;
 use crate::error::{Error, Result};
+use crate::text::Prompt;
 
 /// What would compile grammars.
 #[derive(Default)]
@@ -25,7 +26,7 @@ impl Grammar {
     }
 
     /// Nothing, as there is none.
-    pub fn constraint(&self, _: bool) -> Box<dyn Constraint> {
+    pub fn constraint(&self, _: &Prompt) -> Box<dyn Constraint> {
         match *self {}
     }
 }
