@@ -28,10 +28,11 @@ macro_rules! files {
 const INDEX: [File; 1] = [("/", include_str!("page/index.html"))];
 
 /// What it shares with the page that runs models in the browser.
-const SHARED: [File; 3] = files! { "../../examples/web/page/":
+const SHARED: [File; 4] = files! { "../../examples/web/page/":
     "chat.css",
     "icon.svg",
     "page.css",
+    "starters.js",
 };
 
 /// What is its own.

@@ -9,19 +9,9 @@ import type { ExpertsPanel } from "./experts-panel.js";
 import { failure } from "./failure.js";
 import { RateMeter, showFigures } from "./figures.js";
 import { samplingOptions, sendsHistory, systemPrompt } from "./settings.js";
+import { BUNDLED_HINT, STARTERS } from "./starters.js";
 import { announce, say } from "./status.js";
 
-/** Kinds of problems that the bundled model was trained on. */
-const STARTERS = [
-  "98765 + 4321 = ?",
-  "What is 87 x 6?",
-  "How many r's are in strawberry?",
-  "Sort these numbers: 38, 8, 96, 41.",
-  "What day is 100 days after Tuesday?",
-  "Tom has the ball. Mia has the book. Tom gives the ball to Mia. Who has the ball now?",
-];
-const BUNDLED_HINT =
-  "The bundled model adds, subtracts, multiplies and compares numbers, sorts them, counts letters, finds weekdays, and solves small stories.";
 const HINT = "What you write and what the model answers stays on this device.";
 
 interface Turn {

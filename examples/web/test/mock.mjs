@@ -8,7 +8,7 @@ import { WEB } from "./browser.mjs";
 
 const PAGE = join(WEB, "../../src/server/page");
 /** What the page shares with the demo's. */
-const SHARED = ["page.css", "chat.css", "icon.svg"];
+const SHARED = ["page.css", "chat.css", "icon.svg", "starters.js"];
 const TYPES = { ".css": "text/css", ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".svg": "image/svg+xml" };
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

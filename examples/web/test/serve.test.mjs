@@ -74,7 +74,7 @@ describe("the server's page", { timeout: 170_000 }, () => {
   test("every file of it is served, and may ask nobody else", async () => {
     const files = readdirSync(join(REPOSITORY, "src/server/page")).filter((file) => !["index.html", "package.json"].includes(file));
     assert.ok(files.length > 10, files.join(" "));
-    const shared = ["page.css", "chat.css", "icon.svg"].map((file) => `page/${file}`);
+    const shared = ["page.css", "chat.css", "icon.svg", "starters.js"].map((file) => `page/${file}`);
     for (const path of ["", ...files.map((file) => `page/${file}`), ...shared]) {
       const response = await fetch(`${server.url}/${path}`);
       assert.equal(response.status, 200, path);

@@ -5,20 +5,12 @@ import { button, byId, element, say } from "./dom.js";
 import { Failure, pause, servedModel } from "./server.js";
 import { askKey, Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
+import { BUNDLED_HINT, STARTERS } from "./starters.js";
 import { Store } from "./store.js";
 import { setUpTheme } from "./theme.js";
 
-/** What the bundled model is called, and kinds of problems that it was trained on. */
+/** What the bundled model is called. */
 const BUNDLED = "demo";
-const STARTERS = [
-  "98765 + 4321 = ?",
-  "What is 87 x 6?",
-  "How many r's are in strawberry?",
-  "Sort these numbers: 38, 8, 96, 41.",
-  "What day is 100 days after Tuesday?",
-  "Tom has the ball. Mia has the book. Tom gives the ball to Mia. Who has the ball now?",
-];
-const BUNDLED_HINT = "The bundled model adds, subtracts, multiplies and compares numbers, sorts them, counts letters, finds weekdays, and solves small stories.";
 const HINT = "What you write goes to this server and nowhere else; conversations are kept in this browser.";
 
 /** The model that is served, however long it takes until there is one; null without the server's key. */

@@ -1,0 +1,2 @@
+export const STARTERS: readonly string[];
+export const BUNDLED_HINT: string;
