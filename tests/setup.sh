@@ -197,7 +197,9 @@ set_up_wasm_bindgen() {
     fi
     version=$(locked_version wasm-bindgen)
     say "no wasm-bindgen $version, as Cargo.lock has it: building it with cargo"
-    cargo install --quiet --root "${program%/bin/wasm-bindgen}" --version "$version" wasm-bindgen-cli ||
+    # It runs for seconds, so it is not worth the minutes that optimising it takes.
+    CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --debug --bin wasm-bindgen \
+        --root "${program%/bin/wasm-bindgen}" --version "$version" wasm-bindgen-cli ||
         fail 'wasm-bindgen could not be built: see the messages above.'
 }
 
