@@ -16,9 +16,9 @@ PROGRAM := $(or $(CARGO_TARGET_DIR),target)/release/tiefsee
 # Drivers complain where there is no such folder, as on a server.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
-# The integration tests whose results depend on the driver's kernels: they run on each driver, and on lavapipe without
+# The integration tests whose results depend on the driver: they run on each driver, and on lavapipe without
 # its tiers, too. All others run once.
-KERNEL_TESTS = flight models ops selftest
+KERNEL_TESTS = flight launches models ops selftest
 KERNEL_TEST_FLAGS = $(KERNEL_TESTS:%=--test %)
 
 .PHONY: demo bench compare web demo-model load test test-scale-out test-recipe test-matrix build

@@ -7,11 +7,9 @@ mod engines;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-use std::time::Instant;
 
-use tiefsee::engine::{BLOCK, Engine, Event, Limits, Request, Runner, Sampling, SequenceId, Want};
+use tiefsee::engine::{BLOCK, Engine, Event, Limits, Request, Sampling, SequenceId};
 use tiefsee::gpu::{Gpu, cache};
-use tiefsee::layers::Span;
 use tiefsee::models::WeightOptions;
 
 use engines::{answer, load, step};
@@ -178,47 +176,6 @@ fn a_step_is_one_submit_and_takes_no_memory() {
         while !engine.is_idle() {
             step(&mut engine);
         }
-    }
-}
-
-/// Seconds that the host takes for each launch of a step, the median over many steps of one token.
-fn host_time(runner: &mut Runner, gpu: &Gpu) -> f64 {
-    let mut times: Vec<f64> = (0..100)
-        .map(|step| {
-            let span = Span {
-                tokens: vec![step % 90],
-                start: step as usize,
-                blocks: vec![0, 1, 2, 3],
-                outputs: 1,
-            };
-            let recording = runner.prepare(&[span], Want::TOKENS);
-            let started = Instant::now();
-            let pending = recording.submit(gpu);
-            let took = started.elapsed().as_secs_f64();
-            let launches = recording.kernels().count();
-            pollster::block_on(pending.read(gpu)).expect("a step");
-            took / launches as f64
-        })
-        .collect();
-    times.sort_unstable_by(f64::total_cmp);
-    times[times.len() / 2]
-}
-
-#[test]
-fn a_launch_costs_the_host_little() {
-    // The drivers and wgpu are not optimised either where this is not.
-    let most = if cfg!(debug_assertions) { 30e-6 } else { 3e-6 };
-    let (gpu, model) = load("examples/demo-model", WeightOptions::default());
-    let runner = Runner::new(Rc::clone(&gpu), model, CONTEXT, 4, &cache::F32);
-    let mut runner = pollster::block_on(runner).expect("room for the cache");
-    // Only a busy machine needs more than one round.
-    for round in 1.. {
-        let took = host_time(&mut runner, &gpu);
-        println!("{:.2} us for each launch", 1e6 * took);
-        if took < most {
-            break;
-        }
-        assert!(round < 20, "still {took} s for each launch");
     }
 }
 

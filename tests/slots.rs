@@ -1,4 +1,11 @@
-//! Clients that go away make room at once, wherever their answers are.
+//! Clients that go away make room at once, wherever their answers are. It goes by the clock, so nothing else may be
+//! tested here.
+
+mod common;
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/server.rs"]
+mod server;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tiefsee::server::ServerOptions;
 
-use crate::server::{CONTEXT, Running, Streaming, endless, question};
+use server::{CONTEXT, Running, Streaming, endless, question};
 
 const CHAT: &str = "/v1/chat/completions";
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,7 +44,6 @@ fn leave(server: &Running, streaming: Streaming) {
 
 #[test]
 fn slots_are_free_within_a_second() {
-    let _alone = crate::alone();
     let server = Running::start(ServerOptions {
         slots: 1,
         queue: 0,
