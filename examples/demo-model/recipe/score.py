@@ -26,8 +26,9 @@ def answers(model, tokenizer, conversations: list[list[dict]]) -> list[str]:
     with torch.no_grad():
         outputs = model.generate(**inputs, max_new_tokens=MOST_TOKENS, do_sample=False)
     outputs = outputs[:, inputs["input_ids"].shape[1] :]
-    texts = tokenizer.batch_decode(outputs, skip_special_tokens=True)
-    return [text.split("</think>")[-1].strip() for text in texts]
+    # The marker of the thought's end is a special token, too.
+    texts = tokenizer.batch_decode(outputs)
+    return [text.split("</think>")[-1].split(tokenizer.eos_token)[0].strip() for text in texts]
 
 
 def main() -> None:
