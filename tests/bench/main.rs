@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/engines.rs"]
+mod engines;
 #[path = "../common/program.rs"]
 mod program;
 

@@ -3,36 +3,21 @@
 use std::rc::Rc;
 
 use pollster::block_on;
-use tiefsee::checkpoint::{Checkpoint, Folder};
 use tiefsee::engine::{BLOCK, Follow, Inputs, Runner, Submitted, Want};
 use tiefsee::gpu::cache;
 use tiefsee::layers::Span;
-use tiefsee::models::{Loader, WeightOptions, architecture};
+use tiefsee::models::WeightOptions;
 
-use crate::common;
+use crate::engines;
 
 const CONTEXT: usize = 256;
 const WARM_UP: usize = 16;
 const STEPS: usize = 64;
 
 fn demo() -> Runner {
-    let gpu = common::open();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo-model");
-    block_on(async {
-        let folder = Rc::new(Folder::open(folder)?);
-        let checkpoint = Checkpoint::open(folder).await?;
-        let loader = Loader::new(&gpu, &checkpoint, WeightOptions::default(), &|_| ());
-        let model = (architecture(&checkpoint)?.load)(&loader).await?;
-        Runner::new(
-            Rc::clone(&gpu),
-            model,
-            CONTEXT,
-            CONTEXT / BLOCK,
-            &cache::F32,
-        )
-        .await
-    })
-    .expect("the bundled model")
+    let (gpu, model) = engines::load("examples/demo-model", WeightOptions::default());
+    let runner = Runner::new(gpu, model, CONTEXT, CONTEXT / BLOCK, &cache::F32);
+    block_on(runner).expect("the bundled model")
 }
 
 fn span(position: usize) -> Span {
