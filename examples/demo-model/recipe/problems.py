@@ -324,7 +324,9 @@ def counting(draw: Draw) -> Problem:
 def sorting(draw: Draw) -> Problem:
     # Pairs of one digit are rare among all numbers, and have to be learned, too.
     below = 20 if draw.random() < 0.25 else 100
-    numbers = draw.sample(range(below), draw.count(3, SORTED))
+    numbers = draw.sample(range(below), draw.count(2, SORTED))
+    if draw.random() < 0.15:
+        numbers[draw.randrange(len(numbers))] = draw.choice(numbers)
     left, lines = list(numbers), []
     # The smallest so far meets each of the others in turn.
     while len(left) > 1:
@@ -447,11 +449,11 @@ def refusal(draw: Draw) -> Problem:
         question, answer = asked(draw, draw.choice(FOLLOW_UPS), n=max(too_large_numbers(draw))), words.TOO_LARGE
     elif kind < 0.4:
         question, answer = draw.choice((too_many, too_far, too_long))(draw)
-    elif kind < 0.55:
-        question, answer = other_calculation(draw), words.ONLY
+    elif kind < 0.65:
+        question, answer = draw.choice(OTHER_CALCULATIONS)(draw)
     else:
         question, answer = words.strange_question(draw), words.ONLY
-    thinking = "This is not what I do." if answer == words.ONLY else "This is too much for me."
+    thinking = "This is too much for me." if answer in words.TOO_MUCH else "This is not what I do."
     return Problem("refusals", ("refuse", question.lower().rstrip("?. ")), question, thinking, answer, earlier)
 
 
@@ -496,7 +498,7 @@ def too_long(draw: Draw) -> tuple[str, str]:
     return asked(draw, LETTERS, letter=draw.choice(word), word=word), words.TOO_LONG
 
 
-def other_calculation(draw: Draw) -> str:
+def other_calculation(draw: Draw) -> tuple[str, str]:
     a, b = draw.number(), draw.number(2)
     wordings = (
         "What is {a} / {b}?",
@@ -505,20 +507,59 @@ def other_calculation(draw: Draw) -> str:
         "What is {a} to the power of {b}?",
         "What is the square root of {a}?",
         "What is {b} percent of {a}?",
-        "What is {a}.{b} + {b}?",
         "Is {a} a prime number?",
         "What is {a} mod {b}?",
         "{a}/{b}",
         "{a}^{b}",
     )
-    return asked(draw, wordings, a=a, b=b)
+    return asked(draw, wordings, a=a, b=b), words.ONLY
+
+
+def other_numbers(draw: Draw) -> tuple[str, str]:
+    """Fractions and numbers below zero."""
+    numbers = [draw.number(), draw.number()]
+    for index in draw.choice(((0,), (1,), (0, 1))):
+        numbers[index] = draw.choice((f"{numbers[index]}.{draw.number(2)}", f"-{numbers[index] + 1}"))
+    wordings = draw.choice((SUMS, DIFFERENCES, PRODUCTS, LARGER))
+    word = draw.choice(WORDS_FOR_LARGER + WORDS_FOR_SMALLER)
+    return asked(draw, wordings, a=numbers[0], b=numbers[1], word=word), words.WHOLE
+
+
+def more_than_two(draw: Draw) -> tuple[str, str]:
+    """Several calculations at once."""
+    space = draw.choice(("", " "))
+    text = str(draw.number())
+    for _ in range(draw.randint(2, 4)):
+        text += f"{space}{draw.choice('+-*x')}{space}{draw.number(4)}"
+    return asked(draw, ("What is {text}?", "Calculate {text}.", "{text} = ?", "{text}"), text=text), words.TWO
+
+
+def written_out(draw: Draw) -> tuple[str, str]:
+    """Numbers in words."""
+    a, b = (words.number_in_words(draw) for _ in range(2))
+    return asked(draw, draw.choice((SUMS, DIFFERENCES, PRODUCTS)), a=a, b=b), words.IN_DIGITS
+
+
+def other_order(draw: Draw) -> tuple[str, str]:
+    numbers = ", ".join(str(draw.randrange(100)) for _ in range(draw.count(2, SORTED)))
+    wordings = (
+        "Sort {numbers} from largest to smallest.",
+        "Sort the numbers {numbers} from largest to smallest.",
+        "Sort these numbers from largest to smallest: {numbers}.",
+        "Sort {numbers} in descending order.",
+        "Put these numbers in descending order: {numbers}.",
+    )
+    return asked(draw, wordings, numbers=numbers), words.RISING
+
+
+OTHER_CALCULATIONS = (other_calculation, other_numbers, more_than_two, written_out, other_order)
 
 
 # Each family and how often it is drawn. Those that are slow to learn are drawn more often.
 FAMILIES: dict[str, tuple[Callable[[Draw], Problem], float]] = {
     "addition": (addition, 2),
     "subtraction": (subtraction, 2.5),
-    "multiplication": (multiplication, 3.5),
+    "multiplication": (multiplication, 4.5),
     "comparison": (comparison, 3.5),
     "counting": (counting, 5),
     "sorting": (sorting, 3),
@@ -527,7 +568,7 @@ FAMILIES: dict[str, tuple[Callable[[Draw], Problem], float]] = {
     "who has what": (possession, 2.5),
     "follow-ups": (follow_up, 2),
     "greetings": (greeting, 0.4),
-    "refusals": (refusal, 3.5),
+    "refusals": (refusal, 4.5),
 }
 SCORED = tuple(name for name in FAMILIES if name != "greetings")
 

@@ -79,9 +79,9 @@ class Problems(unittest.TestCase):
             self.assertTrue(problem.thinking.startswith(str(self.value(before))))
             self.assertEqual(problem.messages()[-2]["content"], before.answer)
 
-    def test_what_is_too_large_is_refused(self):
+    def test_what_was_not_trained_on_is_refused(self):
         answers = {problem.answer for problem in self.problems("refusals")}
-        self.assertEqual(answers, {words.ONLY, words.TOO_LARGE, words.TOO_MANY, words.TOO_FAR, words.TOO_LONG})
+        self.assertEqual(answers, {words.ONLY, *words.TOO_MUCH, words.WHOLE, words.TWO, words.IN_DIGITS, words.RISING})
         for problem in self.problems("refusals"):
             numbers = self.numbers(problem.question)
             if problem.answer == words.TOO_LARGE:
@@ -91,6 +91,12 @@ class Problems(unittest.TestCase):
                 self.assertTrue(len(numbers) > 6 or max(numbers) >= 100, problem)
             if problem.answer == words.TOO_FAR:
                 self.assertGreaterEqual(numbers[0], 1000)
+            if problem.answer == words.WHOLE:
+                self.assertRegex(problem.question, r"\d\.\d|-\d")
+            if problem.answer == words.TWO:
+                self.assertGreater(len(numbers), 2)
+            if problem.answer == words.IN_DIGITS:
+                self.assertEqual(numbers, [])
 
     def test_no_problem_of_the_tests_is_trained_on(self):
         kept = {problem.key for family in SCORED for problem in held_out(0, family, 100)}

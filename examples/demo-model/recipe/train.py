@@ -1,6 +1,6 @@
 """Trains the bundled model from nothing on problems that are made up on the way.
 
-    python3 train.py --out DIR                  18 M tokens: two hours of a core
+    python3 train.py --out DIR                  24 M tokens: two and a half hours of a core
     python3 train.py --out DIR --tokens 400000  minutes, to try the recipe
     python3 train.py --out DIR --start EARLIER  goes on with what an earlier run learned, on problems as they are now
 
@@ -201,7 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--start", metavar="DIR", help="an earlier run, with whose tokenizer and weights this one begins")
-    parser.add_argument("--tokens", type=int, default=18_000_000, help="to train on")
+    parser.add_argument("--tokens", type=int, default=24_000_000, help="to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--hidden", type=int, default=128)

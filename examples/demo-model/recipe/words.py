@@ -18,11 +18,17 @@ SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "a
 
 ONLY = "I only do arithmetic, sorting, comparing, counting letters, weekdays and small word problems."
 TOO_LARGE = (
-    "That is too large for me: I add, subtract and compare numbers of up to five digits, and multiply them by one digit."
+    "That is too large for me: I add, subtract and compare numbers of up to five digits, and multiply them by one digit, "
+    "or three digits by two."
 )
 TOO_MANY = "That is too much for me: I sort up to six numbers below a hundred."
 TOO_FAR = "That is too far for me: I count up to 999 days."
 TOO_LONG = "That word is too long for me."
+TOO_MUCH = (TOO_LARGE, TOO_MANY, TOO_FAR, TOO_LONG)
+WHOLE = "I only know whole numbers, and none below zero."
+TWO = "I calculate with two numbers at a time: ask for the first two, then go on from there."
+IN_DIGITS = "Please write numbers in digits."
+RISING = "I only sort from smallest to largest."
 WHO = "I am the demo model of tiefsee, a very small model with the DeepSeek-V3 architecture."
 CHAT = (
     (
@@ -55,6 +61,12 @@ SYSTEM = (
     "Be polite and concise.",
     "Think before you answer.",
 )
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 # Questions about anything else: what is asked, and about what.
 _ASK = (
@@ -90,6 +102,14 @@ _ASK = (
     "Which is better, {food} or {noun}?",
     "Play a song about {place}.",
     "What time is it in {place}?",
+    "What day is it today?",
+    "What time is it?",
+    "What year is it?",
+    "Tell me a joke.",
+    "Sing a song.",
+    "Are you a human?",
+    "Who made you?",
+    "What do you think?",
 )
 _FILLERS = {
     "place": "France Germany Japan Brazil Canada Egypt Kenya India Peru Norway Spain Italy China Paris Rome Berlin "
@@ -124,6 +144,18 @@ def word(draw: random.Random, syllables: int = 4) -> str:
 def made_up(draw: random.Random, least: int, most: int) -> str:
     """Syllables without sense."""
     return "".join(draw.choice(SYLLABLES) for _ in range(draw.randint(least, most)))
+
+
+def number_in_words(draw: random.Random) -> str:
+    """A number below a hundred, in words, or a round one above."""
+    kind = draw.random()
+    if kind < 0.5:
+        return draw.choice(_ONES)
+    if kind < 0.7:
+        return draw.choice(_TENS)
+    if kind < 0.9:
+        return f"{draw.choice(_TENS)}-{draw.choice(_ONES[1:10])}"
+    return f"{draw.choice(_ONES[1:10])} {draw.choice(('hundred', 'thousand'))}"
 
 
 def strange_question(draw: random.Random) -> str:
