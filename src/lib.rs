@@ -39,6 +39,7 @@
 //!   wrong shape after loading is a bug and panics with the shape.
 //! - Nothing below `main` and the examples blocks but the server's thread for the model: `async` where the GPU
 //!   or a file is awaited.
+//! - Loading and steps give boxed futures, as the code of an `async fn` is compiled anew in every crate that awaits it.
 
 pub mod checkpoint;
 pub mod engine;

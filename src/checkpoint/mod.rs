@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ::safetensors::Dtype;
+use futures::future::LocalBoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -85,11 +86,13 @@ impl Checkpoint {
     ///
     /// [`Error::NotFound`] when one of the files is missing, [`Error::Damaged`] or
     /// [`Error::Unsupported`] for what is wrong in one.
-    pub async fn open(source: Rc<dyn Source>) -> Result<Self> {
-        match source.model_file() {
-            Some(file) => Self::open_gguf(source, &file).await,
-            None => Self::open_folder(source).await,
-        }
+    pub fn open(source: Rc<dyn Source>) -> LocalBoxFuture<'static, Result<Self>> {
+        Box::pin(async move {
+            match source.model_file() {
+                Some(file) => Self::open_gguf(source, &file).await,
+                None => Self::open_folder(source).await,
+            }
+        })
     }
 
     fn new(source: Rc<dyn Source>, config: Value, contents: &str) -> Self {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::task::Poll;
 
+use futures::future::LocalBoxFuture;
 use futures::{Stream, stream};
 
 use super::answer::{Answer, Update};
@@ -160,21 +161,23 @@ impl Llm {
         Ok(self.answers.ready.drain(..).collect())
     }
 
-    async fn advance(&mut self) -> Result<()> {
-        let advanced = if self.answers.device_is_lost {
-            self.reopen().await
-        } else {
-            self.run_step().await
-        };
-        if advanced.is_err() {
-            for UnderWay { sequence, .. } in
-                std::mem::take(&mut self.answers.under_way).into_values()
-            {
-                self.engine.cancel(sequence);
+    fn advance(&mut self) -> LocalBoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            let advanced = if self.answers.device_is_lost {
+                self.reopen().await
+            } else {
+                self.run_step().await
+            };
+            if advanced.is_err() {
+                for UnderWay { sequence, .. } in
+                    std::mem::take(&mut self.answers.under_way).into_values()
+                {
+                    self.engine.cancel(sequence);
+                }
+                self.answers.sequences.clear();
             }
-            self.answers.sequences.clear();
-        }
-        advanced
+            advanced
+        })
     }
 
     async fn run_step(&mut self) -> Result<()> {

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use answers::Answers;
 use futures::Stream;
+use futures::future::LocalBoxFuture;
 
 use crate::checkpoint::{Checkpoint, Source};
 use crate::engine::{Engine, Limits, Speculate, Tune};
@@ -125,28 +126,30 @@ impl Llm {
     ///
     /// # Errors
     /// As [`Llm::load`].
-    pub async fn load_from(
+    pub fn load_from(
         source: Rc<dyn Source>,
         options: LoadOptions,
         progress: &dyn Fn(Progress),
-    ) -> Result<Self> {
-        let checkpoint = open_checkpoint(&source, options.ignore_attn_factor).await?;
-        // What is small comes first: its faults should not cost the time of loading weights.
-        let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
-        let context = limits(&shape, &options)?.context;
-        let language = Language::load(&checkpoint, shape.vocabulary, context).await?;
-        let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
-        Ok(Self {
-            source,
-            // What was measured once is known when the device is opened again.
-            options: LoadOptions {
-                tune: Tune::Never,
-                ..options
-            },
-            engine,
-            disabled,
-            language: Arc::new(language),
-            answers: Answers::default(),
+    ) -> LocalBoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let checkpoint = open_checkpoint(&source, options.ignore_attn_factor).await?;
+            // What is small comes first: its faults should not cost the time of loading weights.
+            let shape = (architecture(&checkpoint)?.shape)(&checkpoint)?;
+            let context = limits(&shape, &options)?.context;
+            let language = Language::load(&checkpoint, shape.vocabulary, context).await?;
+            let (engine, disabled) = load_engine(&checkpoint, &options, progress).await?;
+            Ok(Self {
+                source,
+                // What was measured once is known when the device is opened again.
+                options: LoadOptions {
+                    tune: Tune::Never,
+                    ..options
+                },
+                engine,
+                disabled,
+                language: Arc::new(language),
+                answers: Answers::default(),
+            })
         })
     }
 
@@ -246,48 +249,52 @@ impl Llm {
 ///
 /// # Errors
 /// Every way in which weights, adapters and memory fail; see [`Error`].
-pub async fn load_model(
-    checkpoint: &Checkpoint,
-    device: &DeviceOptions,
+pub fn load_model<'a>(
+    checkpoint: &'a Checkpoint,
+    device: &'a DeviceOptions,
     weights: WeightOptions,
     kind: &'static CacheType,
-    progress: &dyn Fn(Progress),
-) -> Result<(Proven, Box<dyn Model>)> {
-    let architecture = architecture(checkpoint)?;
-    let proven = prove_tiers(device).await?;
-    proven.gpu.trim();
-    // Without it the first step compiles them, which takes longer but is no fault.
-    _ = ahead::compile(&proven.gpu, checkpoint, weights, kind).await;
-    let loader = Loader::new(&proven.gpu, checkpoint, weights, progress);
-    let model = (architecture.load)(&loader).await?;
-    proven.gpu.flush().await?;
-    // What the model leaves aside, such as a layer of predictions nobody wants, counts as done.
-    let total = checkpoint.bytes();
-    progress(Progress {
-        loaded: total,
-        total,
-    });
-    Ok((proven, model))
+    progress: &'a dyn Fn(Progress),
+) -> LocalBoxFuture<'a, Result<(Proven, Box<dyn Model>)>> {
+    Box::pin(async move {
+        let architecture = architecture(checkpoint)?;
+        let proven = prove_tiers(device).await?;
+        proven.gpu.trim();
+        // Without it the first step compiles them, which takes longer but is no fault.
+        _ = ahead::compile(&proven.gpu, checkpoint, weights, kind).await;
+        let loader = Loader::new(&proven.gpu, checkpoint, weights, progress);
+        let model = (architecture.load)(&loader).await?;
+        proven.gpu.flush().await?;
+        // What the model leaves aside, such as a layer of predictions nobody wants, counts as done.
+        let total = checkpoint.bytes();
+        progress(Progress {
+            loaded: total,
+            total,
+        });
+        Ok((proven, model))
+    })
 }
 
-async fn load_engine(
-    checkpoint: &Checkpoint,
-    options: &LoadOptions,
-    progress: &dyn Fn(Progress),
-) -> Result<(Engine, Vec<String>)> {
-    // Before anything slow happens.
-    let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
-    let limits = limits(&shape, options)?;
-    let (device, kind) = (&options.device, options.cache_type);
-    let (Proven { gpu, disabled }, model) =
-        load_model(checkpoint, device, options.weights(), kind, progress).await?;
-    let mut engine = Engine::new(gpu, model, limits).await?;
-    if let Some(steps) = options.in_flight {
-        engine.keep_in_flight(steps);
-    }
-    engine.speculate(options.speculate);
-    engine.tune(options.tune).await?;
-    Ok((engine, disabled))
+fn load_engine<'a>(
+    checkpoint: &'a Checkpoint,
+    options: &'a LoadOptions,
+    progress: &'a dyn Fn(Progress),
+) -> LocalBoxFuture<'a, Result<(Engine, Vec<String>)>> {
+    Box::pin(async move {
+        // Before anything slow happens.
+        let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
+        let limits = limits(&shape, options)?;
+        let (device, kind) = (&options.device, options.cache_type);
+        let (Proven { gpu, disabled }, model) =
+            load_model(checkpoint, device, options.weights(), kind, progress).await?;
+        let mut engine = Engine::new(gpu, model, limits).await?;
+        if let Some(steps) = options.in_flight {
+            engine.keep_in_flight(steps);
+        }
+        engine.speculate(options.speculate);
+        engine.tune(options.tune).await?;
+        Ok((engine, disabled))
+    })
 }
 
 /// What an engine reserves for `options`.

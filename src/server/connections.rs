@@ -9,6 +9,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use super::app::App;
 use super::patient::Patient;
@@ -36,8 +37,12 @@ impl Connections {
         }
     }
 
-    /// Accepts until it is aborted.
-    pub(super) async fn accept(self, listener: TcpListener) {
+    /// Accepts in a task, until that is aborted.
+    pub(super) fn accept(self, listener: TcpListener) -> JoinHandle<()> {
+        tokio::spawn(self.accept_all(listener))
+    }
+
+    async fn accept_all(self, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(MOST));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {

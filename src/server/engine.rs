@@ -44,13 +44,12 @@ pub(super) fn start(
     let (ended, end) = oneshot::channel();
     thread::spawn(move || {
         // Nobody listens if the server is gone already.
-        _ = ended.send(run(&app, load));
+        _ = ended.send(load().map(|llm| run(&app, llm)));
     });
     end
 }
 
-fn run(app: &Arc<App>, load: impl FnOnce() -> Result<Llm>) -> Result<()> {
-    let llm = load()?;
+fn run(app: &Arc<App>, llm: Llm) {
     _ = app.language.set(Arc::clone(llm.language()));
     // Without either of them clients are told less.
     _ = block_on(llm.card()).map(|card| app.card.set(card));
@@ -64,7 +63,6 @@ fn run(app: &Arc<App>, load: impl FnOnce() -> Result<Llm>) -> Result<()> {
         seats: HashMap::new(),
     };
     desk.serve(jobs);
-    Ok(())
 }
 
 /// Finds the hash of the model's file meanwhile: a large one takes a while to read.

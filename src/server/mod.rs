@@ -79,7 +79,7 @@ impl Server {
         let Self { listener, app } = self;
         let mut engine = engine::start(Arc::clone(&app), load);
         let connections = Connections::new(Arc::clone(&app));
-        let accepting = tokio::spawn(connections.clone().accept(listener));
+        let accepting = connections.clone().accept(listener);
         tokio::select! {
             ended = &mut engine => {
                 accepting.abort();
