@@ -2,7 +2,8 @@
 //!
 //! `TIEFSEE_TEST_DEVICE` is a part of an adapter's name; `TIEFSEE_TEST_TIERS` is `all` or
 //! `none`, with or without subgroups, 16-bit floats and matrix units, or `matrix`, for matrix units
-//! where only hardware would use them. Without an adapter every test fails.
+//! where only hardware would use them. `TIEFSEE_TEST_FORMATS` is `all` or `some`, for fewer formats of weights in
+//! each kernel. Without an adapter every test fails.
 
 #![allow(
     dead_code,
@@ -78,12 +79,22 @@ fn lay_out_for_hardware(gpu: &mut Rc<Gpu>) {
     gpu.tiers.software = false;
 }
 
-/// The [`layouts`] with every format: all on the device as it is, and a third of them on the other one,
-/// where kernels do otherwise, but not with the weights.
+/// The formats that a kernel is tested with: all of them in the first of the [`layouts`], and a third in the other
+/// one, where kernels do otherwise, but not with the weights. So it is between drivers: where `TIEFSEE_TEST_FORMATS`
+/// is `some`, either layout has another third. The self-test has all formats everywhere.
+pub fn formats_of(layout: usize) -> impl Iterator<Item = &'static Format> {
+    let (first, step) = match env::var("TIEFSEE_TEST_FORMATS").as_deref() {
+        Err(_) | Ok("all") => (0, 1 + 2 * layout),
+        Ok("some") => (1 + layout, 3),
+        Ok(other) => panic!("TIEFSEE_TEST_FORMATS is {other:?}, not all or some"),
+    };
+    formats::ALL.iter().copied().skip(first).step_by(step)
+}
+
+/// The [`layouts`], each with [`formats_of`] it.
 pub fn layouts_with_formats() -> Vec<(Rc<Gpu>, &'static Format)> {
     let of_layout = |(layout, gpu): (usize, Rc<Gpu>)| {
-        let formats = formats::ALL.iter().step_by(1 + 2 * layout);
-        formats.map(move |&format| (Rc::clone(&gpu), format))
+        formats_of(layout).map(move |format| (Rc::clone(&gpu), format))
     };
     layouts()
         .into_iter()

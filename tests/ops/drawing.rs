@@ -42,6 +42,20 @@ fn settings() -> Vec<Draw> {
     all
 }
 
+/// What differs from `draw` in its seed only, and in its position only.
+fn neighbours(draw: Draw) -> impl Fn(u32) -> [Draw; 2] {
+    move |n| {
+        let seed = [n, 0];
+        [
+            Draw { seed, ..draw },
+            Draw {
+                position: n,
+                ..draw
+            },
+        ]
+    }
+}
+
 fn drawing(draw: &Draw) -> Drawing {
     Drawing {
         temperature: f64::from(draw.temperature),
@@ -49,6 +63,11 @@ fn drawing(draw: &Draw) -> Drawing {
         top_p: f64::from(draw.top_p),
         min_p: f64::from(draw.min_p),
     }
+}
+
+fn draw_by_reference(scores: &[f32], draw: &Draw) -> usize {
+    let seed = u64::from(draw.seed[0]) | u64::from(draw.seed[1]) << 32;
+    drawing(draw).draw(scores, seed, draw.position)
 }
 
 fn drawn(gpu: &Gpu, scores: &[f32], draws: &[Draw]) -> Vec<u32> {
@@ -63,10 +82,7 @@ fn check_draw(gpu: &Gpu, scores: &[f32], draws: &[Draw]) {
     let expected: Vec<u32> = scores
         .chunks(width)
         .zip(draws)
-        .map(|(row, draw)| {
-            let seed = u64::from(draw.seed[0]) | u64::from(draw.seed[1]) << 32;
-            drawing(draw).draw(row, seed, draw.position) as u32
-        })
+        .map(|(row, draw)| draw_by_reference(row, draw) as u32)
         .collect();
     assert_eq!(drawn(gpu, scores, draws), expected, "width {width}");
 }
@@ -80,6 +96,9 @@ fn draw() {
             let scores: Vec<f32> = scores.iter().map(|score| 6.0 * score).collect();
             check_draw(&gpu, &scores, &draws);
         }
+        // The seeds of users are small numbers next to each other, and so are positions.
+        let near: Vec<Draw> = (0..200).flat_map(neighbours(PLAIN)).collect();
+        check_draw(&gpu, &noise(near.len() * 23, 129), &near);
         // Equals, so that what is kept ends among them.
         check_draw(&gpu, &vec![-2.0; draws.len() * 300], &draws);
         let few: Vec<f32> = (0..draws.len() * 300).map(|i| (i * 7 % 5) as f32).collect();
@@ -186,31 +205,16 @@ fn most_unlikely(freedom: usize) -> f64 {
     freedom as f64 * (1.0 - variance + 4.753 * variance.sqrt()).powi(3)
 }
 
+/// By the reference, which the device agrees with draw by draw.
 #[test]
 fn draws_are_as_frequent_as_they_should_be() {
     const ROWS: u32 = 4000;
-    let gpu = open();
     let scores: Vec<f32> = noise(23, 133).iter().map(|score| 2.0 * score).collect();
     for setting in settings() {
-        // The seeds of users are small numbers next to each other, and so are positions.
-        for seeds in [false, true] {
-            let draws: Vec<Draw> = (0..ROWS)
-                .map(|n| {
-                    let (seed, position) = if seeds {
-                        ([n, 0], 0)
-                    } else {
-                        (setting.seed, n)
-                    };
-                    Draw {
-                        seed,
-                        position,
-                        ..setting
-                    }
-                })
-                .collect();
+        for way in 0..2 {
             let mut counts = vec![0.0; scores.len()];
-            for token in drawn(&gpu, &scores.repeat(draws.len()), &draws) {
-                counts[token as usize] += 1.0;
+            for draw in (0..ROWS).map(|n| neighbours(setting)(n)[way]) {
+                counts[draw_by_reference(&scores, &draw)] += 1.0;
             }
             let kept = drawing(&setting).kept(&scores);
             let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
