@@ -62,6 +62,8 @@ test-matrix:
 	@sh tests/setup.sh
 	sh tests/matrix.sh
 
+# The check is of the program as users build it: with the tests its dependencies have more features. Clients and
+# browsers use the program that was built with the tests.
 test:
 	@sh tests/setup.sh all
 	cargo fmt --check

@@ -275,26 +275,24 @@ pub fn load_model<'a>(
     })
 }
 
-fn load_engine<'a>(
-    checkpoint: &'a Checkpoint,
-    options: &'a LoadOptions,
-    progress: &'a dyn Fn(Progress),
-) -> LocalBoxFuture<'a, Result<(Engine, Vec<String>)>> {
-    Box::pin(async move {
-        // Before anything slow happens.
-        let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
-        let limits = limits(&shape, options)?;
-        let (device, kind) = (&options.device, options.cache_type);
-        let (Proven { gpu, disabled }, model) =
-            load_model(checkpoint, device, options.weights(), kind, progress).await?;
-        let mut engine = Engine::new(gpu, model, limits).await?;
-        if let Some(steps) = options.in_flight {
-            engine.keep_in_flight(steps);
-        }
-        engine.speculate(options.speculate);
-        engine.tune(options.tune).await?;
-        Ok((engine, disabled))
-    })
+async fn load_engine(
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+    progress: &dyn Fn(Progress),
+) -> Result<(Engine, Vec<String>)> {
+    // Before anything slow happens.
+    let shape = (architecture(checkpoint)?.shape)(checkpoint)?;
+    let limits = limits(&shape, options)?;
+    let (device, kind) = (&options.device, options.cache_type);
+    let (Proven { gpu, disabled }, model) =
+        load_model(checkpoint, device, options.weights(), kind, progress).await?;
+    let mut engine = Engine::new(gpu, model, limits).await?;
+    if let Some(steps) = options.in_flight {
+        engine.keep_in_flight(steps);
+    }
+    engine.speculate(options.speculate);
+    engine.tune(options.tune).await?;
+    Ok((engine, disabled))
 }
 
 /// What an engine reserves for `options`.

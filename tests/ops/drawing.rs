@@ -42,18 +42,12 @@ fn settings() -> Vec<Draw> {
     all
 }
 
-/// What differs from `draw` in its seed only, and in its position only.
-fn neighbours(draw: Draw) -> impl Fn(u32) -> [Draw; 2] {
-    move |n| {
-        let seed = [n, 0];
-        [
-            Draw { seed, ..draw },
-            Draw {
-                position: n,
-                ..draw
-            },
-        ]
-    }
+/// Draws that differ from `draw` in the seed only, and in the position only. The seeds of users are small numbers
+/// next to each other, and so are positions.
+fn neighbours(draw: Draw, n: u32) -> [Draw; 2] {
+    let seed = [n, 0];
+    let position = n;
+    [Draw { seed, ..draw }, Draw { position, ..draw }]
 }
 
 fn drawing(draw: &Draw) -> Drawing {
@@ -96,9 +90,10 @@ fn draw() {
             let scores: Vec<f32> = scores.iter().map(|score| 6.0 * score).collect();
             check_draw(&gpu, &scores, &draws);
         }
-        // The seeds of users are small numbers next to each other, and so are positions.
-        let near: Vec<Draw> = (0..200).flat_map(neighbours(PLAIN)).collect();
-        check_draw(&gpu, &noise(near.len() * 23, 129), &near);
+        for &setting in &draws {
+            let near: Vec<Draw> = (0..50).flat_map(|n| neighbours(setting, n)).collect();
+            check_draw(&gpu, &noise(near.len() * 23, 129), &near);
+        }
         // Equals, so that what is kept ends among them.
         check_draw(&gpu, &vec![-2.0; draws.len() * 300], &draws);
         let few: Vec<f32> = (0..draws.len() * 300).map(|i| (i * 7 % 5) as f32).collect();
@@ -213,7 +208,7 @@ fn draws_are_as_frequent_as_they_should_be() {
     for setting in settings() {
         for way in 0..2 {
             let mut counts = vec![0.0; scores.len()];
-            for draw in (0..ROWS).map(|n| neighbours(setting)(n)[way]) {
+            for draw in (0..ROWS).map(|n| neighbours(setting, n)[way]) {
                 counts[draw_by_reference(&scores, &draw)] += 1.0;
             }
             let kept = drawing(&setting).kept(&scores);
